@@ -1,0 +1,1 @@
+"""One file per verb of a client or a person."""

@@ -1,0 +1,1 @@
+"""From a configuration file to a running program: wiring, ports, drain."""

@@ -1,0 +1,1 @@
+"""Pure rules of a registry: standard library only, no clock, no I/O, no async."""

@@ -1,0 +1,1 @@
+"""Protocols towards clients: they translate, nothing more."""

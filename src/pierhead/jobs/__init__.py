@@ -1,0 +1,1 @@
+"""Background steps, and the one loop that repeats them."""

@@ -1,0 +1,1 @@
+"""What the house asks of the world outside: typed protocols, their values, their contracts in words."""

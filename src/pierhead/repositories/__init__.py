@@ -1,0 +1,1 @@
+"""What a repository answers, by kind: hosted, proxy, group."""
