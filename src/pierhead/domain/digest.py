@@ -1,0 +1,90 @@
+"""Digests and descriptors: what content is called by its own bytes (OCI image specification, "Digests")."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pierhead.domain.refusals import DigestInvalid, DigestUnsupported
+
+_HEX_LENGTH: Final = {"sha256": 64, "sha512": 128}
+_ALGORITHM_BY_BYTES: Final = {32: "sha256", 64: "sha512"}
+_LOWER_HEX: Final = frozenset("0123456789abcdef")
+_ALGORITHM_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+._-")
+
+ALGORITHMS: Final = tuple(_HEX_LENGTH)
+
+
+class Hasher(Protocol):
+    """What ``hashlib`` gives: fed with bytes, asked for the digest at the end."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def hasher(algorithm: str) -> Hasher:
+    """A new hasher for ``sha256`` or ``sha512``. Raises DigestUnsupported for another algorithm."""
+    if algorithm not in _HEX_LENGTH:
+        raise DigestUnsupported(algorithm)
+    return hashlib.new(algorithm, usedforsecurity=True)
+
+
+class Digest(str):
+    """``algorithm:hex``, canonical; ``str(d)`` is what goes on the wire."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Raises DigestInvalid for a malformed digest, DigestUnsupported for an algorithm other than sha256 and sha512."""
+        algorithm, colon, encoded = text.partition(":")
+        length = _HEX_LENGTH.get(algorithm)
+        if not colon:
+            raise DigestInvalid(text, "a digest is written algorithm:hex")
+        if length is None:
+            if not algorithm or not _ALGORITHM_CHARACTERS.issuperset(algorithm):
+                raise DigestInvalid(text, "a digest is written algorithm:hex")
+            raise DigestUnsupported(algorithm)
+        if len(encoded) != length or not _LOWER_HEX.issuperset(encoded):
+            raise DigestInvalid(text, f"{algorithm} is followed by {length} lower-case hexadecimal digits")
+        return cls(text)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of ``data``. Raises DigestUnsupported."""
+        state = hasher(algorithm)
+        state.update(data)
+        return cls(f"{algorithm}:{state.hexdigest()}")
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Digest:
+        """From the 32 or 64 bytes that storage keeps; the length tells the algorithm."""
+        return cls(f"{_ALGORITHM_BY_BYTES[len(raw)]}:{raw.hex()}")
+
+    @property
+    def algorithm(self) -> str:
+        """``sha256`` or ``sha512``."""
+        return self[:6]
+
+    @property
+    def hex(self) -> str:
+        """The hexadecimal digits behind the colon."""
+        return self[7:]
+
+    @property
+    def raw(self) -> bytes:
+        """32 or 64 bytes, as storage keeps them."""
+        return bytes.fromhex(self[7:])
+
+
+EMPTY_SHA256: Final = Digest.of(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A reference to content by digest, with its size in bytes and its media type."""
+
+    digest: Digest
+    size: int
+    media_type: str

@@ -1,0 +1,49 @@
+"""Every maximum of the program, with its unit, in one place. What the config file can change has its default here."""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+NAME_CHARACTERS_MAX: Final = 255
+TAGS_PER_PUSH_MAX: Final = 20
+
+# OCI distribution specification: at least 4 MiB should be accepted; containerd and containers/image take no more.
+MANIFEST_BYTES_MAX: Final = 4 * MIB
+MANIFEST_NESTING_MAX: Final = 32
+MANIFEST_REFERENCES_MAX: Final = 4096
+INDEX_DEPTH_MAX: Final = 8
+DESCRIPTOR_SIZE_MAX: Final = 2**63 - 1
+ANNOTATIONS_BYTES_MAX: Final = 1 * MIB
+
+BLOB_BYTES_MAX: Final = 100 * GIB
+BLOB_INLINE_BYTES_MAX: Final = 16 * KIB
+CHUNK_BATCH_BYTES: Final = 1 * MIB
+BATCHES_IN_FLIGHT_MAX: Final = 64
+
+UPLOADS_PER_ACCOUNT_MAX: Final = 10_000
+UPLOAD_IDLE_SECONDS_MAX: Final = 24 * 3600
+UPLOAD_REAP_ROWS_MAX: Final = 500
+BLOB_LEASE_SECONDS: Final = 24 * 3600
+BLOB_QUARANTINE_SECONDS: Final = 3600
+
+PAGE_ITEMS_MAX: Final = 1000
+PAGE_ITEMS_DEFAULT: Final = 1000
+REFERRERS_ITEMS_MAX: Final = 1000
+
+WRITE_GROUP_MAX: Final = 64
+WAL_CHECKPOINT_PAGES: Final = 8_000
+BODY_CACHE_BYTES_MAX: Final = 8 * MIB
+CREDENTIAL_CACHE_ENTRIES_MAX: Final = 4_096
+CREDENTIAL_CACHE_SECONDS: Final = 60
+
+FILL_WITHHELD_BYTES: Final = 64 * KIB
+UPSTREAM_REDIRECTS_MAX: Final = 5
+UPSTREAM_ANSWER_SECONDS_MAX: Final = 10
+UPSTREAM_TRIES_MAX: Final = 3
+UPSTREAM_FETCHES_AT_ONCE: Final = 16
+ABSENT_ENTRIES_MAX: Final = 10_000
+ABSENT_SECONDS_MAX: Final = 60
+TAGS_LIST_BYTES_MAX: Final = 8 * MIB
+TAGS_LIST_PAGES_MAX: Final = 200

@@ -1,0 +1,311 @@
+"""The closed set of refusals: what was asked wrongly, why it is refused, and what to do instead.
+
+A refusal is the caller's to mend; ``Unavailable`` is the world's; anything else that is raised is a fault of ours.
+Every face has one table from these classes to its own codes, and a test fails for a class that a table forgets.
+The sentence of a refusal is the same on every face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+Detail = Mapping[str, object]
+
+_SHOWN_CHARACTERS_MAX: Final = 200
+
+
+def shown(text: str) -> str:
+    """``text`` made safe to stand in a sentence: control characters escaped, at most 200 characters."""
+    cut = text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "…"
+    return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
+
+
+class Refusal(Exception):
+    """Something that was asked and is not done. ``message`` is for people, ``detail`` for programs."""
+
+    def __init__(self, message: str, **detail: object) -> None:
+        super().__init__(message)
+        self.message: str = message
+        self.detail: Detail = detail
+
+
+class Unavailable(Exception):
+    """Something outside does not answer as it should, so that neither yes nor no can be said.
+
+    ``kind`` is ``bad_answer`` (502), ``down`` (503) or ``slow`` (504); ``retry_after`` is in seconds.
+    """
+
+    def __init__(self, message: str, *, kind: str = "down", retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.message: str = message
+        self.kind: str = kind
+        self.retry_after: int = retry_after
+
+
+# --- malformed ---------------------------------------------------------------------------------------------------
+
+
+class NameInvalid(Refusal):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"`{shown(name)}` cannot be a name: {why}.", name=shown(name))
+
+
+class TagInvalid(Refusal):
+    def __init__(self, tag: str) -> None:
+        super().__init__(
+            f"`{shown(tag)}` cannot be a tag: a tag is 1 to 128 letters, digits, `_`, `.` or `-`, "
+            "and begins with a letter, a digit or `_`.",
+            tag=shown(tag),
+        )
+
+
+class DigestInvalid(Refusal):
+    def __init__(self, digest: str, why: str) -> None:
+        super().__init__(f"`{shown(digest)}` is no digest: {why}.", digest=shown(digest))
+
+
+class DigestUnsupported(Refusal):
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(
+            f"Digests of the algorithm `{shown(algorithm)}` are not kept here. Use sha256 or sha512.",
+            algorithm=shown(algorithm),
+        )
+
+
+class DigestMismatch(Refusal):
+    def __init__(self, asked: str, computed: str) -> None:
+        super().__init__(
+            f"The bytes that came have the digest {computed}, not {asked}. Nothing was stored; send them again.",
+            asked=asked,
+            computed=computed,
+        )
+
+
+class ManifestInvalid(Refusal):
+    def __init__(self, why: str, **detail: object) -> None:
+        super().__init__(f"The manifest is not accepted: {why}.", **detail)
+
+
+class ManifestTooLarge(Refusal):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A manifest has at most {limit} bytes, since clients read no more.", limit=limit)
+
+
+class ContentRangeInvalid(Refusal):
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"`Content-Range: {shown(text)}` is not understood. A chunk says START-END, both counted from 0 "
+            "and inclusive, without a unit.",
+            content_range=shown(text),
+        )
+
+
+class SizeInvalid(Refusal):
+    def __init__(self, said: int, came: int) -> None:
+        super().__init__(
+            f"The chunk says that it holds {said} bytes, but {came} come with it.", said=said, came=came
+        )
+
+
+class QueryInvalid(Refusal):
+    def __init__(self, parameter: str, why: str) -> None:
+        super().__init__(f"The parameter `{parameter}` is not understood: {why}.", parameter=parameter)
+
+
+class EncodingRefused(Refusal):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"`Content-Encoding: {shown(encoding)}` is not taken: content is stored as it comes and named by its own "
+            "bytes. Send it without an encoding.",
+            encoding=shown(encoding),
+        )
+
+
+# --- not there ---------------------------------------------------------------------------------------------------
+
+
+class RouteUnknown(Refusal):
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this address. The registry's addresses begin with /v2/.")
+
+
+class RepositoryUnknown(Refusal):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"There is no repository `{shown(name)}` here. By path, an image is named REPOSITORY/IMAGE; "
+            f"the repositories are {', '.join(known)}.",
+            repository=shown(name),
+        )
+
+
+class ImageUnknown(Refusal):
+    def __init__(self, image: str, where: str, hint: str = "") -> None:
+        super().__init__(f"{image} is not in {where}.{_behind(hint)}", image=image, repository=where)
+
+
+class ManifestUnknown(Refusal):
+    def __init__(self, image: str, reference: str, where: str, hint: str = "") -> None:
+        joint = "@" if ":" in reference else ":"
+        super().__init__(
+            f"{image}{joint}{shown(reference)} is not in {where}.{_behind(hint)}",
+            image=image,
+            reference=shown(reference),
+            repository=where,
+        )
+
+
+class BlobUnknown(Refusal):
+    def __init__(self, image: str, digest: str, where: str) -> None:
+        super().__init__(f"{image} in {where} has no blob {digest}.", image=image, digest=digest, repository=where)
+
+
+class ManifestBlobUnknown(Refusal):
+    def __init__(self, image: str, missing: Sequence[str], kind: str = "blob") -> None:
+        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        super().__init__(
+            f"The manifest names what {image} does not have: {names}. Push each {kind} first, then the manifest.",
+            missing=list(missing),
+        )
+
+
+class UploadUnknown(Refusal):
+    def __init__(self) -> None:
+        super().__init__("This upload is not known here: it ended, was given up, or belongs to another. Start anew.")
+
+
+# --- not now, not so ---------------------------------------------------------------------------------------------
+
+
+class UploadRangeWrong(Refusal):
+    """``offset`` is how many bytes the session holds; ``location`` is set by the face that names addresses."""
+
+    def __init__(self, offset: int, upload: str, why: str = "") -> None:
+        super().__init__(
+            f"The upload holds {offset} bytes, so the next chunk begins at {offset}.{_behind(why)}", offset=offset
+        )
+        self.offset = offset
+        self.upload = upload
+
+
+class BlobTooLarge(Refusal):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A blob has at most {limit} bytes here (`limits.blob_bytes` in the config file).", limit=limit)
+
+
+class TooManyUploads(Refusal):
+    def __init__(self, account: str, limit: int) -> None:
+        super().__init__(
+            f"{account} has {limit} uploads open, which is all that are allowed. End or cancel some of them.",
+            limit=limit,
+        )
+
+
+class RangeUnsatisfiable(Refusal):
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range lies outside the blob, which has {size} bytes.", size=size)
+        self.size = size
+
+
+class UpstreamLimited(Refusal):
+    """The upstream allows no more; ``retry_after`` in seconds."""
+
+    def __init__(self, upstream: str, retry_after: int, said: str = "") -> None:
+        super().__init__(
+            f"{upstream} allows no more pulls for now, and this is not kept here.{_behind(said)}", upstream=upstream
+        )
+        self.retry_after = retry_after
+
+
+# --- not allowed -------------------------------------------------------------------------------------------------
+
+
+class NotAuthenticated(Refusal):
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why or "Log in first: `docker login` with this host and port.")
+
+
+class TooManyLogins(Refusal):
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many failed logins from here. Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class Denied(Refusal):
+    def __init__(self, account: str, action: str, what: str, hint: str = "") -> None:
+        super().__init__(
+            f"{account} may not {action} {what}.{_behind(hint)}", account=account, action=action, what=what
+        )
+
+
+class StageFilledByPromotion(Refusal):
+    def __init__(self, repository: str, image: str, reference: str, stage: str) -> None:
+        super().__init__(
+            f"{repository} is filled by promotion only: `pierhead promote {image}:{reference} --to {stage}`.",
+            repository=repository,
+        )
+
+
+class TagWrittenOnce(Refusal):
+    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``)."""
+
+    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str) -> None:
+        super().__init__(
+            f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} holds {held} "
+            f"since {since} ({by}). Use a new version; the same bytes would be accepted.",
+            repository=repository,
+            image=image,
+            tag=tag,
+            held=held,
+        )
+
+
+class RepositoryReadOnly(Refusal):
+    def __init__(self, repository: str) -> None:
+        super().__init__(
+            f"{repository} takes no push and no deletion: its write policy is DENY.", repository=repository
+        )
+
+
+class WrongPort(Refusal):
+    """A push to a group or a proxy: ``right`` is where it goes, host:port/image, or a sentence if there is none."""
+
+    def __init__(self, repository: str, port: int, right: str) -> None:
+        super().__init__(
+            f"This port ({port}) is for pulling. Push to {right}." if right else f"{repository} takes no pushes.",
+            repository=repository,
+            push_to=right,
+        )
+
+
+class DeletionUnsupported(Refusal):
+    def __init__(self, repository: str, kind: str) -> None:
+        super().__init__(
+            f"{repository} is a {kind}: delete in the repository that holds the image.", repository=repository
+        )
+
+
+class BlobNamedByManifest(Refusal):
+    def __init__(self, digest: str, manifest: str) -> None:
+        super().__init__(
+            f"{digest} is part of the manifest {manifest}. Delete the manifest; the space comes back by itself.",
+            digest=digest,
+            manifest=manifest,
+        )
+
+
+class ManifestNeeded(Refusal):
+    """A deletion that would take something away from under a tag that is written once, or from an index."""
+
+    def __init__(self, digest: str, why: str) -> None:
+        super().__init__(f"{digest} stays: {why}.", digest=digest)
+
+
+class MethodUnsupported(Refusal):
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"{shown(method)} is not answered at this address; {', '.join(allowed)} are.", allowed=list(allowed))
+        self.allowed = tuple(allowed)
+
+
+def _behind(sentence: str) -> str:
+    return f" {sentence}" if sentence else ""
