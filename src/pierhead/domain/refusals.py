@@ -103,9 +103,7 @@ class ContentRangeInvalid(Refusal):
 
 class SizeInvalid(Refusal):
     def __init__(self, said: int, came: int) -> None:
-        super().__init__(
-            f"The chunk says that it holds {said} bytes, but {came} come with it.", said=said, came=came
-        )
+        super().__init__(f"The chunk says that it holds {said} bytes, but {came} come with it.", said=said, came=came)
 
 
 class QueryInvalid(Refusal):
@@ -190,7 +188,9 @@ class UploadRangeWrong(Refusal):
 
 class BlobTooLarge(Refusal):
     def __init__(self, limit: int) -> None:
-        super().__init__(f"A blob has at most {limit} bytes here (`limits.blob_bytes` in the config file).", limit=limit)
+        super().__init__(
+            f"A blob has at most {limit} bytes here (`limits.blob_bytes` in the config file).", limit=limit
+        )
 
 
 class TooManyUploads(Refusal):
@@ -303,7 +303,9 @@ class ManifestNeeded(Refusal):
 
 class MethodUnsupported(Refusal):
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
-        super().__init__(f"{shown(method)} is not answered at this address; {', '.join(allowed)} are.", allowed=list(allowed))
+        super().__init__(
+            f"{shown(method)} is not answered at this address; {', '.join(allowed)} are.", allowed=list(allowed)
+        )
         self.allowed = tuple(allowed)
 
 

@@ -1,0 +1,83 @@
+"""Connections to the database file, and its schema version.
+
+Pragmas: ``synchronous=FULL`` on every connection, since in WAL mode NORMAL may lose an acknowledged commit with the power
+(sqlite.org/pragma.html#pragma_synchronous). SQLite before 3.51.3 can lose commits with two connections
+(sqlite.org/wal.html, "The WAL-reset bug"), so an older one is refused.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+SCHEMA_VERSION: Final = 1
+_SQLITE_OLDEST: Final = 3_051_003
+_APPLICATION_ID: Final = 0x50494552  # "PIER"
+
+_PRAGMAS: Final = (
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA mmap_size=0",
+    "PRAGMA cache_size=-{cache_kib}",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA cell_size_check=ON",
+)
+
+
+class DatabaseRefused(Exception):
+    """The database file cannot be used as it is; the message says why and what to do."""
+
+
+def connect(path: Path, *, writable: bool, cache_kib: int = 16_384) -> apsw.Connection:
+    """A connection with this program's pragmas. Raises DatabaseRefused for an SQLite that is too old."""
+    if apsw.SQLITE_VERSION_NUMBER < _SQLITE_OLDEST:
+        raise DatabaseRefused(f"SQLite {apsw.sqlite_lib_version()} can lose commits; 3.51.3 or newer is needed.")
+    connection = apsw.Connection(str(path), statementcachesize=200)
+    for pragma in _PRAGMAS:
+        connection.execute(pragma.format(cache_kib=cache_kib)).get
+    if not writable:
+        connection.execute("PRAGMA query_only=ON").get
+    return connection
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Brings the schema to this program's version, one transaction for each step.
+
+    Raises DatabaseRefused if the file was written by a newer version or by another program.
+    """
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        raise DatabaseRefused(
+            f"The data folder was written by a newer Pierhead (schema {version}, this one knows {SCHEMA_VERSION}). "
+            "Start that version, or restore a backup from before the upgrade."
+        )
+    for step in range(version + 1, SCHEMA_VERSION + 1):
+        script = files("pierhead.adapters.sqlite").joinpath(f"schema/{step:04}.sql").read_text("utf-8")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) < step:
+                connection.execute(script)
+                connection.execute(f"PRAGMA user_version={step}")
+                connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def _version(connection: apsw.Connection) -> int:
+    version = connection.execute("PRAGMA user_version").get
+    assert isinstance(version, int)
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get:
+        raise DatabaseRefused("The database file belongs to another program.")
+    if version > 0 and connection.execute("PRAGMA application_id").get != _APPLICATION_ID:
+        raise DatabaseRefused("The database file belongs to another program.")
+    return version

@@ -1,0 +1,164 @@
+"""The pull path's statements. They run on the event loop: each takes microseconds, a thread hop would take more.
+
+Members come as one ``IN`` list and go back unordered: sorting in SQL costs twice as much as choosing in the caller.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from pierhead.adapters.sqlite.blobs import blob_row
+from pierhead.adapters.sqlite.manifests import read_stored
+from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
+from pierhead.domain import limits
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, Tag
+from pierhead.ports.metadata.store import Members
+from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
+    CacheEntry,
+    ManifestId,
+    ReferrerRow,
+    RepositoryId,
+    StoredManifest,
+    TagHit,
+    UploadRow,
+)
+
+TAG = """
+SELECT i.repository_id, t.manifest_id FROM images i
+JOIN tags t ON t.image_id=i.id AND t.name=? AND t.until IS NULL
+WHERE i.repository_id IN ({members}) AND i.name=?
+"""
+MANIFEST = """
+SELECT i.repository_id, m.id FROM manifests m CROSS JOIN images i
+JOIN manifest_links l ON l.image_id=i.id AND l.manifest_id=m.id
+WHERE m.digest=? AND i.repository_id IN ({members}) AND i.name=?
+"""
+# The planner's own order walks every image that holds a shared layer; CROSS JOIN keeps it from that.
+BLOB = """
+SELECT b.id, b.digest, b.size, b.state, b.generation, b.body, i.repository_id FROM blobs b CROSS JOIN images i
+CROSS JOIN blob_links l ON l.blob_id=b.id AND l.image_id=i.id
+WHERE b.digest=? AND b.state IN (1, 2) AND i.repository_id IN ({members}) AND i.name=?
+"""
+TAGS = """
+SELECT DISTINCT t.name FROM images i JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?
+WHERE i.repository_id IN ({members}) AND i.name=? ORDER BY t.name LIMIT ?
+"""
+IMAGES = """
+SELECT DISTINCT i.name FROM images i WHERE i.repository_id IN ({members}) AND i.name>?
+AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id) ORDER BY i.name LIMIT ?
+"""
+REFERRERS = """
+SELECT m.digest, m.media_type, m.size, r.artifact_type, m.id FROM images i
+JOIN referrers r ON r.image_id=i.id AND r.subject=? {typed} JOIN manifests m ON m.id=r.manifest_id
+WHERE i.repository_id IN ({members}) AND i.name=? ORDER BY m.id LIMIT ?
+"""
+
+
+class SqliteLookups:
+    """Implements ``ports.metadata.store.Lookups`` on one connection that belongs to the event loop's thread."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._statements: dict[tuple[str, int], str] = {}
+        self._bodies: OrderedDict[ManifestId, StoredManifest] = OrderedDict()
+        self._body_bytes = 0
+
+    async def tag(self, members: Members, image: ImageName, tag: Tag) -> Sequence[TagHit]:
+        """See the port."""
+        rows = self._execute(self._statement(TAG, len(members)), (tag, *members, image))
+        return [TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows]
+
+    async def manifest(self, members: Members, image: ImageName, digest: Digest) -> Sequence[TagHit]:
+        """See the port."""
+        rows = self._execute(self._statement(MANIFEST, len(members)), (digest.raw, *members, image))
+        return [TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows]
+
+    async def stored(self, manifest: ManifestId) -> StoredManifest:
+        """Ids are never used again, so what is remembered under one stays true, in every process."""
+        found = self._bodies.get(manifest)
+        if found is not None:
+            self._bodies.move_to_end(manifest)
+            return found
+        found = read_stored(self._connection, manifest)
+        self._bodies[manifest] = found
+        self._body_bytes += len(found.body)
+        while self._body_bytes > limits.BODY_CACHE_BYTES_MAX and len(self._bodies) > 1:
+            _, oldest = self._bodies.popitem(last=False)
+            self._body_bytes -= len(oldest.body)
+        return found
+
+    async def blob(self, members: Members, image: ImageName, digest: Digest) -> tuple[RepositoryId, BlobRow] | None:
+        """Any member's will do: the bytes are the same."""
+        row = self._execute(self._statement(BLOB, len(members)), (digest.raw, *members, image)).fetchone()
+        return None if row is None else (RepositoryId(row[6]), blob_row(row[:6]))
+
+    async def known(self, digest: Digest) -> BlobRow | None:
+        """What the store holds under ``digest``, whoever was given it; not for answering clients."""
+        row = self._execute(
+            "SELECT id, digest, size, state, generation FROM blobs WHERE digest=?", (digest.raw,)
+        ).fetchone()
+        return None if row is None else blob_row(row)
+
+    async def review(self, blob: BlobId) -> int | None:
+        """When the blob's turn in the review queue comes; None if it does not stand there."""
+        found = self._execute("SELECT review FROM gc_queue WHERE blob_id=?", (blob,)).get
+        return found if isinstance(found, int) else None
+
+    async def tags(self, members: Members, image: ImageName, last: str, limit: int) -> Sequence[Tag] | None:
+        """See the port."""
+        rows = self._execute(self._statement(TAGS, len(members)), (last, *members, image, limit)).fetchall()
+        if not rows:
+            known = self._execute(
+                self._statement("SELECT 1 FROM images WHERE repository_id IN ({members}) AND name=?", len(members)),
+                (*members, image),
+            ).fetchone()
+            if known is None:
+                return None
+        return [Tag(name) for (name,) in rows]
+
+    async def images(self, members: Members, last: str, limit: int) -> Sequence[ImageName]:
+        """See the port."""
+        rows = self._execute(self._statement(IMAGES, len(members)), (*members, last, limit))
+        return [ImageName(name) for (name,) in rows]
+
+    async def referrers(
+        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
+    ) -> Sequence[ReferrerRow]:
+        """Oldest first; the same manifest in two members comes twice."""
+        statement = REFERRERS.replace("{typed}", "" if artifact_type is None else "AND r.artifact_type=?")
+        typed: tuple[Any, ...] = () if artifact_type is None else (artifact_type,)
+        rows = self._execute(
+            self._statement(statement, len(members)),
+            (subject.raw, *typed, *members, image, limits.REFERRERS_ITEMS_MAX),
+        )
+        return [ReferrerRow(Digest.from_raw(r[0]), r[1], r[2], r[3], ManifestId(r[4])) for r in rows]
+
+    async def upload(self, upload: str) -> UploadRow | None:
+        """See the port."""
+        row = self._execute(SELECT_UPLOAD, (upload,)).fetchone()
+        return None if row is None else upload_row(row)
+
+    async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None:
+        """What was last heard of a tag."""
+        row = self._execute(
+            """SELECT c.digest, c.checked FROM images i JOIN cache_entries c ON c.image_id=i.id AND c.tag=?
+               WHERE i.repository_id=? AND i.name=?""",
+            (tag, repository, image),
+        ).fetchone()
+        return None if row is None else CacheEntry(Digest.from_raw(row[0]), row[1])
+
+    def _statement(self, template: str, members: int) -> str:
+        key = (template, members)
+        found = self._statements.get(key)
+        if found is None:
+            found = template.replace("{members}", ",".join("?" * members))
+            self._statements[key] = found
+        return found

@@ -1,0 +1,132 @@
+"""Manifests, their bodies, what they name, and what refers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import apsw
+
+from pierhead.adapters.sqlite.one import one
+from pierhead.domain.digest import Digest
+from pierhead.ports.metadata.values import BlobId, ImageId, ManifestId, NewManifest, StoredManifest
+
+_STORED = """
+SELECT m.digest, m.media_type, m.artifact_type, m.subject, b.body
+FROM manifests m JOIN manifest_bodies b ON b.manifest_id=m.id WHERE m.id=?
+"""
+
+
+class _Moment(Protocol):
+    now: int
+
+
+def read_stored(connection: apsw.Connection, manifest: ManifestId) -> StoredManifest:
+    """The manifest with this id; the caller has found the id in this database, so it is there."""
+    digest, media_type, artifact_type, subject, body = one(connection.execute(_STORED, (manifest,)))
+    return StoredManifest(
+        manifest,
+        Digest.from_raw(digest),
+        media_type,
+        artifact_type,
+        body,
+        None if subject is None else Digest.from_raw(subject),
+    )
+
+
+class SqliteManifests:
+    """Implements ``ports.metadata.store.Manifests``."""
+
+    def __init__(self, connection: apsw.Connection, moment: _Moment) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._moment = moment
+
+    def put(self, new: NewManifest) -> ManifestId:
+        """Body, blobs and children are written once; blobs that a cached copy lacked are added."""
+        raw = new.digest.raw
+        row = self._execute(
+            """INSERT INTO manifests (digest, media_type, artifact_type, size, subject, created) VALUES (?,?,?,?,?,?)
+               ON CONFLICT (digest) DO NOTHING RETURNING id""",
+            (
+                raw,
+                new.media_type,
+                new.artifact_type,
+                len(new.body),
+                None if new.subject is None else new.subject.raw,
+                self._moment.now,
+            ),
+        ).fetchone()
+        if row is None:
+            found = self._execute("SELECT id FROM manifests WHERE digest=?", (raw,)).get
+            assert isinstance(found, int)
+            manifest = ManifestId(found)
+        else:
+            manifest = ManifestId(row[0])
+            self._execute("INSERT INTO manifest_bodies (manifest_id, body) VALUES (?,?)", (manifest, new.body))
+            for position, child in enumerate(new.children):
+                self._execute(
+                    "INSERT OR IGNORE INTO manifest_children (manifest_id, child, position) VALUES (?,?,?)",
+                    (manifest, child.raw, position),
+                )
+        for blob in new.blobs:
+            self._execute("INSERT OR IGNORE INTO manifest_blobs (manifest_id, blob_id) VALUES (?,?)", (manifest, blob))
+        return manifest
+
+    def find(self, image: ImageId, digests: Collection[Digest]) -> Mapping[Digest, ManifestId]:
+        """Those that the image holds."""
+        found: dict[Digest, ManifestId] = {}
+        for digest in digests:
+            row = self._execute(
+                """SELECT m.id FROM manifests m JOIN manifest_links l ON l.manifest_id=m.id AND l.image_id=?
+                   WHERE m.digest=?""",
+                (image, digest.raw),
+            ).fetchone()
+            if row is not None:
+                found[digest] = ManifestId(row[0])
+        return found
+
+    def link(self, image: ImageId, manifests: Collection[ManifestId]) -> None:
+        """Gives manifests to the image; those that it has stay as they are."""
+        for manifest in manifests:
+            self._execute(
+                "INSERT OR IGNORE INTO manifest_links (image_id, manifest_id, created) VALUES (?,?,?)",
+                (image, manifest, self._moment.now),
+            )
+
+    def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
+        """The last image that lets go takes the manifest with it."""
+        self._execute("DELETE FROM referrers WHERE manifest_id=? AND image_id=?", (manifest, image))
+        self._execute("DELETE FROM manifest_links WHERE image_id=? AND manifest_id=?", (image, manifest))
+        if self._connection.changes() == 0:
+            return False
+        if self._execute("SELECT 1 FROM manifest_links WHERE manifest_id=? LIMIT 1", (manifest,)).fetchone() is None:
+            for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
+                self._execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
+            self._execute("DELETE FROM manifests WHERE id=?", (manifest,))
+        return True
+
+    def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:
+        """Indexes of this image that list ``digest``."""
+        rows = self._execute(
+            """SELECT m.digest FROM manifest_children c JOIN manifest_links l ON l.manifest_id=c.manifest_id
+               JOIN manifests m ON m.id=c.manifest_id WHERE c.child=? AND l.image_id=?""",
+            (digest.raw, image),
+        )
+        return [Digest.from_raw(raw) for (raw,) in rows]
+
+    def blobs(self, manifest: ManifestId) -> Sequence[BlobId]:
+        """Blobs that stay because of this manifest."""
+        rows = self._execute("SELECT blob_id FROM manifest_blobs WHERE manifest_id=?", (manifest,))
+        return [BlobId(blob) for (blob,) in rows]
+
+    def refer(self, image: ImageId, subject: Digest, artifact_type: str, manifest: ManifestId) -> None:
+        """Lists the manifest among the referrers of ``subject``."""
+        self._execute(
+            "INSERT OR IGNORE INTO referrers (image_id, subject, artifact_type, manifest_id) VALUES (?,?,?,?)",
+            (image, subject.raw, artifact_type, manifest),
+        )
+
+    def stored(self, manifest: ManifestId) -> StoredManifest:
+        """The manifest whole."""
+        return read_stored(self._connection, manifest)

@@ -1,0 +1,99 @@
+"""What lists, status and jobs ask, over one snapshot in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import apsw
+
+from pierhead.adapters.sqlite.one import one
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.values import ImageRow, TagInterval, TagRow, Totals
+
+
+class SqliteReports:
+    """Implements ``ports.metadata.reports.Reports``."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+
+    def totals(self) -> Totals:
+        """Counts over everything."""
+        row = one(
+            self._execute(
+                """SELECT (SELECT count(*) FROM repositories), (SELECT count(*) FROM images),
+                      (SELECT count(*) FROM tags WHERE until IS NULL), (SELECT count(*) FROM manifests),
+                      (SELECT count(*) FROM blobs WHERE state=1), (SELECT coalesce(sum(size),0) FROM blobs WHERE state=1),
+                      (SELECT count(*) FROM uploads WHERE digest IS NULL),
+                      (SELECT count(*) FROM blobs WHERE state>1),
+                      (SELECT coalesce(sum(size),0) FROM blobs WHERE state>1)"""
+            )
+        )
+        return Totals(*row)
+
+    def images(self, repository: RepositoryName, prefix: str, after: str, limit: int) -> Sequence[ImageRow]:
+        """Images that hold something, with their tags counted and the last push."""
+        rows = self._execute(
+            """SELECT i.name, (SELECT count(*) FROM tags t WHERE t.image_id=i.id AND t.until IS NULL),
+                      (SELECT max(since) FROM tags t WHERE t.image_id=i.id AND t.until IS NULL)
+               FROM images i JOIN repositories r ON r.id=i.repository_id
+               WHERE r.name=?1 AND i.name>?2 AND substr(i.name,1,length(?3))=?3
+                 AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id)
+               ORDER BY i.name LIMIT ?4""",
+            (repository, after, prefix, limit),
+        )
+        return [ImageRow(repository, ImageName(name), tags, pushed) for name, tags, pushed in rows]
+
+    def tags(self, repository: RepositoryName, image: ImageName, after: str, limit: int) -> Sequence[TagRow]:
+        """Open tags by name."""
+        rows = self._execute(
+            """SELECT t.name, m.digest, m.media_type, m.size, t.since, t.account
+               FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?
+               JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?
+               JOIN manifests m ON m.id=t.manifest_id WHERE r.name=? ORDER BY t.name LIMIT ?""",
+            (image, after, repository, limit),
+        )
+        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5]) for r in rows]
+
+    def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
+        """Where the tag pointed, newest first."""
+        rows = self._execute(
+            """SELECT t.digest, t.since, t.until, t.account FROM repositories r
+               JOIN images i ON i.repository_id=r.id AND i.name=? JOIN tags t ON t.image_id=i.id AND t.name=?
+               WHERE r.name=? ORDER BY t.since DESC LIMIT ?""",
+            (image, tag, repository, limit),
+        )
+        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
+
+    def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
+        """A blob that several images of one repository share counts once there."""
+        rows = self._execute(
+            """SELECT r.name, (SELECT count(*) FROM images i WHERE i.repository_id=r.id
+                               AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id)),
+                      coalesce((SELECT sum(size) FROM blobs WHERE state=1 AND id IN
+                       (SELECT l.blob_id FROM images i JOIN blob_links l ON l.image_id=i.id WHERE i.repository_id=r.id)),0)
+               FROM repositories r ORDER BY r.name"""
+        )
+        return [(RepositoryName(name), images, size) for name, images, size in rows]
+
+    def reclaimable(self, now: int) -> tuple[int, int]:
+        """Nothing names them and no lease keeps them."""
+        row = one(
+            self._execute(
+                """SELECT count(*), coalesce(sum(b.size),0) FROM blobs b WHERE b.state<>0
+               AND NOT EXISTS (SELECT 1 FROM manifest_blobs m WHERE m.blob_id=b.id)
+               AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.blob_id=b.id AND l.until>?)""",
+                (now,),
+            )
+        )
+        return row[0], row[1]
+
+    def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
+        """Rows of any state: what is being deleted is somebody's already."""
+        found: set[tuple[Digest, str]] = set()
+        for digest in digests:
+            generation = self._execute("SELECT generation FROM blobs WHERE digest=?", (digest.raw,)).get
+            if isinstance(generation, str):
+                found.add((digest, generation))
+        return found

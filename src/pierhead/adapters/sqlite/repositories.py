@@ -1,0 +1,111 @@
+"""Repositories, images, what upstreams said of tags, and leases on work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import apsw
+
+from pierhead.adapters.sqlite.one import one
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.values import ImageId, RepositoryId, RepositoryRow
+
+
+class _Moment(Protocol):
+    now: int
+
+
+class SqliteRepositories:
+    """Implements ``ports.metadata.store.Repositories``."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+
+    def ensure(self, name: RepositoryName, kind: str, policy: WritePolicy) -> RepositoryRow:
+        """The kind of a repository that is there stays what it is; the caller compares."""
+        row = one(
+            self._execute(
+                """INSERT INTO repositories (name, kind, write_policy) VALUES (?,?,?)
+               ON CONFLICT (name) DO UPDATE SET write_policy=excluded.write_policy RETURNING id, kind""",
+                (name, kind, policy.value),
+            )
+        )
+        return RepositoryRow(RepositoryId(row[0]), name, row[1], policy)
+
+    def all(self) -> Sequence[RepositoryRow]:
+        """Those that the config stopped naming too."""
+        rows = self._execute("SELECT id, name, kind, write_policy FROM repositories ORDER BY name")
+        return [
+            RepositoryRow(RepositoryId(id_), RepositoryName(name), kind, WritePolicy(policy))
+            for id_, name, kind, policy in rows
+        ]
+
+    def policy(self, repository: RepositoryId) -> WritePolicy:
+        """As it stands in this transaction."""
+        return WritePolicy(self._execute("SELECT write_policy FROM repositories WHERE id=?", (repository,)).get)
+
+
+class SqliteImages:
+    """Implements ``ports.metadata.store.Images``."""
+
+    def __init__(self, connection: apsw.Connection, moment: _Moment) -> None:
+        self._execute = connection.execute
+        self._moment = moment
+
+    def find(self, repository: RepositoryId, name: ImageName) -> ImageId | None:
+        """None if nothing was ever kept under this name."""
+        found = self._execute("SELECT id FROM images WHERE repository_id=? AND name=?", (repository, name)).get
+        return ImageId(found) if isinstance(found, int) else None
+
+    def ensure(self, repository: RepositoryId, name: ImageName) -> ImageId:
+        """Finds or makes it."""
+        found = self.find(repository, name)
+        if found is not None:
+            return found
+        row = one(
+            self._execute(
+                "INSERT INTO images (repository_id, name, created) VALUES (?,?,?) RETURNING id",
+                (repository, name, self._moment.now),
+            )
+        )
+        return ImageId(row[0])
+
+
+class SqliteCache:
+    """Implements ``ports.metadata.store.Cache``."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+
+    def note(self, image: ImageId, tag: Tag, digest: Digest, checked: int) -> None:
+        """The newest word counts."""
+        self._execute(
+            """INSERT INTO cache_entries (image_id, tag, digest, checked) VALUES (?,?,?,?)
+               ON CONFLICT DO UPDATE SET digest=excluded.digest, checked=excluded.checked""",
+            (image, tag, digest.raw, checked),
+        )
+
+    def forget(self, image: ImageId, tag: Tag) -> None:
+        """As if the upstream had never been asked."""
+        self._execute("DELETE FROM cache_entries WHERE image_id=? AND tag=?", (image, tag))
+
+
+class SqliteJobs:
+    """Implements ``ports.metadata.store.Jobs``."""
+
+    def __init__(self, connection: apsw.Connection, moment: _Moment) -> None:
+        self._execute = connection.execute
+        self._moment = moment
+
+    def take(self, name: str, holder: str, until: int) -> bool:
+        """The holder itself may prolong."""
+        row = self._execute(
+            """INSERT INTO job_leases (name, holder, until) VALUES (?,?,?)
+               ON CONFLICT (name) DO UPDATE SET holder=excluded.holder, until=excluded.until
+               WHERE holder=excluded.holder OR until<=? RETURNING name""",
+            (name, holder, until, self._moment.now),
+        ).fetchone()
+        return row is not None

@@ -1,0 +1,94 @@
+"""The store as a whole: one writer, one connection for look-ups on the loop, a few for reports."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from pierhead.adapters.sqlite.connect import connect, migrate
+from pierhead.adapters.sqlite.lookups import SqliteLookups
+from pierhead.adapters.sqlite.reports import SqliteReports
+from pierhead.adapters.sqlite.writer import Writer
+from pierhead.ports.clock import Clock
+from pierhead.ports.faults import Faults
+from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.store import Tx
+
+T = TypeVar("T")
+
+_REPORT_SECONDS: Final = 5.0
+_PROGRESS_STEPS: Final = 20_000
+
+
+class SqliteStore:
+    """Implements ``ports.metadata.store.Store``."""
+
+    def __init__(self, path: Path, writer: Writer) -> None:
+        self._path = path
+        self._writer = writer
+        self._reading = connect(path, writable=False)
+        self.lookups = SqliteLookups(self._reading)
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
+        self._local = threading.local()
+        self._opened: list[apsw.Connection] = []
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock, faults: Faults, *, shared: bool = False) -> SqliteStore:
+        """Makes or upgrades the database file; ``shared`` if other processes write to it too.
+
+        Raises DatabaseRefused for a file of a newer version or of another program.
+        """
+        await asyncio.to_thread(_prepare, path)
+        return cls(path, Writer(path, clock, faults, shared=shared))
+
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+        """See the port."""
+        return self._writer.submit(fn, durable)
+
+    async def report(self, fn: Callable[[Reports], T]) -> T:
+        """Runs ``fn`` in a worker thread over one snapshot; raises TimeoutError after five seconds."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._report, fn)
+
+    def health(self) -> str | None:
+        """Why writes are refused."""
+        return self._writer.failed
+
+    async def close(self) -> None:
+        """Finishes what was queued and closes every connection."""
+        await self._writer.close()
+        self._threads.shutdown(wait=True)
+        for connection in self._opened:
+            connection.close()
+        self._reading.close()
+
+    def _report(self, fn: Callable[[Reports], T]) -> T:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self._path, writable=False, cache_kib=4_096)
+            self._local.connection = connection
+            self._opened.append(connection)
+        deadline = time.monotonic() + _REPORT_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
+        connection.execute("BEGIN")
+        try:
+            return fn(SqliteReports(connection))
+        except apsw.InterruptError as error:
+            raise TimeoutError("the report took longer than five seconds") from error
+        finally:
+            connection.set_progress_handler(None)
+            connection.execute("ROLLBACK")
+
+
+def _prepare(path: Path) -> None:
+    connection = connect(path, writable=True)
+    try:
+        migrate(connection)
+    finally:
+        connection.close()

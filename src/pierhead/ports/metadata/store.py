@@ -1,0 +1,255 @@
+"""The metadata store: look-ups for the pull path, transactions for the rest.
+
+A transaction is a plain function of a ``Tx``: it cannot wait, so nothing in it can depend on a network. ``tx.now`` is its
+only clock, and never smaller than any instant that is stored. Statements decide, not questions before them:
+``tags.claim`` inserts or says who holds the tag.
+
+Verbs speak in plurals, since a database behind a network pays for each statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
+    CacheEntry,
+    Claimed,
+    Due,
+    Event,
+    EventId,
+    Held,
+    ImageId,
+    ManifestId,
+    NewManifest,
+    ReferrerRow,
+    RepositoryId,
+    RepositoryRow,
+    StoredManifest,
+    TagHit,
+    UploadRow,
+)
+
+T = TypeVar("T")
+
+Members = tuple[RepositoryId, ...]
+"""The repositories that a look-up searches; which of several hits counts is the caller's to say."""
+
+
+class Repositories(Protocol):
+    def ensure(self, name: RepositoryName, kind: str, policy: WritePolicy) -> RepositoryRow:
+        """Makes or updates the row; a repository keeps its id, and so its content, for ever."""
+
+    def all(self) -> Sequence[RepositoryRow]: ...
+
+    def policy(self, repository: RepositoryId) -> WritePolicy: ...
+
+
+class Images(Protocol):
+    def find(self, repository: RepositoryId, name: ImageName) -> ImageId | None: ...
+
+    def ensure(self, repository: RepositoryId, name: ImageName) -> ImageId: ...
+
+
+class Tags(Protocol):
+    def claim(self, image: ImageId, name: Tag, manifest: ManifestId, event: EventId) -> Claimed | Held:
+        """Writes a tag that is written once. A tag that was ever claimed takes only the manifest that it had."""
+
+    def move(self, image: ImageId, name: Tag, manifest: ManifestId, event: EventId) -> Claimed:
+        """Points a tag at a manifest, closing the interval before."""
+
+    def close(self, image: ImageId, name: Tag, event: EventId) -> ManifestId | None:
+        """Takes a tag away; None if there was none."""
+
+    def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
+        """Tags that point at the manifest now, each with whether it is written once."""
+
+
+class Manifests(Protocol):
+    def put(self, new: NewManifest) -> ManifestId:
+        """Stores it unless it is there, and returns its id. Blobs that were missing when it was cached are added."""
+
+    def find(self, image: ImageId, digests: Collection[Digest]) -> Mapping[Digest, ManifestId]:
+        """Which of ``digests`` the image holds."""
+
+    def link(self, image: ImageId, manifests: Collection[ManifestId]) -> None: ...
+
+    def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
+        """Takes the manifest from the image, its referrer row too; forgets it if no image holds it."""
+
+    def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:
+        """Indexes of the image that name ``digest`` among their manifests."""
+
+    def blobs(self, manifest: ManifestId) -> Sequence[BlobId]: ...
+
+    def refer(self, image: ImageId, subject: Digest, artifact_type: str, manifest: ManifestId) -> None: ...
+
+    def stored(self, manifest: ManifestId) -> StoredManifest: ...
+
+
+class Blobs(Protocol):
+    def rows(self, digests: Collection[Digest]) -> Mapping[Digest, BlobRow]:
+        """What the store knows of ``digests``, whichever image holds them. Bodies are left out."""
+
+    def linked(self, image: ImageId, digests: Collection[Digest]) -> Mapping[Digest, BlobRow]:
+        """Those of ``digests`` that the image was given, in state LIVE or CONDEMNED. Bodies are left out."""
+
+    def land(self, digest: Digest, size: int, generation: str, body: bytes | None) -> tuple[BlobId, str]:
+        """Makes the blob LIVE with these bytes; returns its id and the generation that it replaces ("" if none)."""
+
+    def expect(self, wanted: Sequence[tuple[Digest, int]]) -> Mapping[Digest, BlobRow]:
+        """Rows for all of ``wanted`` (digest, size); those that are not there are made, ABSENT."""
+
+    def link(self, image: ImageId, blobs: Collection[BlobId]) -> None: ...
+
+    def unlink(self, image: ImageId, blob: BlobId) -> bool: ...
+
+    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int) -> None:
+        """Keeps ``blobs`` until then, whatever refers to them, makes CONDEMNED ones LIVE, and puts them up for review."""
+
+    def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
+        """A manifest of the image that names the blob."""
+
+
+class Reclaims(Protocol):
+    def review(self, blobs: Collection[BlobId], at: int) -> None:
+        """Puts blobs into the review queue, due ``at``; an earlier date stands."""
+
+    def due(self, limit: int) -> Sequence[Due]:
+        """Blobs whose review is due at ``tx.now``."""
+
+    def wanted(self, blob: BlobId) -> int | None:
+        """None if nothing refers to the blob; else when to look again (a lease's end), 0 for a manifest's blob."""
+
+    def postpone(self, blob: BlobId, review: int) -> None:
+        """Sets the date of the next review, later or earlier than it was."""
+
+    def mark(self, blob: BlobRow, condemned: bool) -> None:
+        """LIVE -> CONDEMNED, or CONDEMNED -> DELETING: from then on no look-up finds it."""
+
+    def deleting(self, limit: int) -> Sequence[BlobRow]: ...
+
+    def forget(self, blob: BlobId, generation: str) -> None:
+        """Forgets a DELETING blob of this generation, its links and its place in the queue."""
+
+    def settle(self, blob: BlobId) -> None:
+        """Takes a blob out of the review queue."""
+
+
+class Uploads(Protocol):
+    def open(self, row: UploadRow) -> None: ...
+
+    def find(self, upload: str) -> UploadRow | None: ...
+
+    def count(self, account: str) -> int:
+        """Sessions of the account that are open."""
+
+    def end(self, upload: str, digest: Digest | None) -> bool:
+        """Ends a session: with the digest it is remembered for a while, without it is forgotten. False if not open."""
+
+    def idle(self, before: int, limit: int) -> Sequence[str]:
+        """Ids of sessions, open or ended, that were begun before then."""
+
+    def forget(self, uploads: Collection[str]) -> None: ...
+
+
+class Cache(Protocol):
+    def note(self, image: ImageId, tag: Tag, digest: Digest, checked: int) -> None:
+        """What the upstream said of a tag, and when."""
+
+    def forget(self, image: ImageId, tag: Tag) -> None: ...
+
+
+class Events(Protocol):
+    def append(self, image: ImageId | None, event: Event) -> EventId:
+        """Adds to the chained record, in this transaction."""
+
+
+class Jobs(Protocol):
+    def take(self, name: str, holder: str, until: int) -> bool:
+        """A lease on work that must happen once at a time; False if another holds it still."""
+
+
+class Tx(Protocol):
+    @property
+    def now(self) -> int: ...
+    @property
+    def repositories(self) -> Repositories: ...
+    @property
+    def images(self) -> Images: ...
+    @property
+    def tags(self) -> Tags: ...
+    @property
+    def manifests(self) -> Manifests: ...
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def reclaims(self) -> Reclaims: ...
+    @property
+    def uploads(self) -> Uploads: ...
+    @property
+    def cache(self) -> Cache: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def jobs(self) -> Jobs: ...
+
+
+class Lookups(Protocol):
+    """The pull path; each is one statement. Asynchronous so that a database behind a network fits."""
+
+    async def tag(self, members: Members, image: ImageName, tag: Tag) -> Sequence[TagHit]:
+        """At most one hit a member, unordered."""
+
+    async def manifest(self, members: Members, image: ImageName, digest: Digest) -> Sequence[TagHit]:
+        """The same for a digest."""
+
+    async def stored(self, manifest: ManifestId) -> StoredManifest:
+        """Behind a bounded cache: manifests never change."""
+
+    async def blob(self, members: Members, image: ImageName, digest: Digest) -> tuple[RepositoryId, BlobRow] | None:
+        """A LIVE or CONDEMNED blob that one of the members' images was given, with its body if it is small."""
+
+    async def known(self, digest: Digest) -> BlobRow | None:
+        """What the store holds under ``digest``, whoever was given it; never to answer a client from."""
+
+    async def review(self, blob: BlobId) -> int | None:
+        """When the blob's turn in the review queue comes; None if it does not stand there."""
+
+    async def tags(self, members: Members, image: ImageName, last: str, limit: int) -> Sequence[Tag] | None:
+        """Open tags above ``last``, sorted, without doubles; None if no member knows the image."""
+
+    async def images(self, members: Members, last: str, limit: int) -> Sequence[ImageName]:
+        """Images that hold something, above ``last``, sorted, without doubles."""
+
+    async def referrers(
+        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
+    ) -> Sequence[ReferrerRow]: ...
+
+    async def upload(self, upload: str) -> UploadRow | None: ...
+
+    async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None: ...
+
+
+class Store(Protocol):
+    @property
+    def lookups(self) -> Lookups: ...
+
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+        """Runs ``fn`` alone; what it returns comes when it is on disk. What it raises undoes it, and it alone.
+
+        With ``durable=False`` the commit may be lost with the machine's power, though never torn. Raises Unavailable
+        when nobody can say whether the commit took place.
+        """
+
+    def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
+        """Runs ``fn`` in a worker thread over one snapshot, for at most five seconds."""
+
+    def health(self) -> str | None:
+        """Why writes are refused, None if they are not."""

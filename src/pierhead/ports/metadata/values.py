@@ -1,0 +1,182 @@
+"""Rows as values: what the metadata port takes and gives. Instants are microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NewType
+
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+
+RepositoryId = NewType("RepositoryId", int)
+ImageId = NewType("ImageId", int)
+ManifestId = NewType("ManifestId", int)
+BlobId = NewType("BlobId", int)
+EventId = NewType("EventId", int)
+
+
+class BlobState(enum.IntEnum):
+    """``ABSENT``: named by a cached manifest, bytes not here. The rest is the way out that reclaim goes."""
+
+    ABSENT = 0
+    LIVE = 1
+    CONDEMNED = 2
+    DELETING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRow:
+    id: RepositoryId
+    name: RepositoryName
+    kind: str
+    write_policy: WritePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """``body`` is set for small blobs that are kept in the row; ``generation`` is empty then."""
+
+    id: BlobId
+    digest: Digest
+    size: int
+    state: BlobState
+    generation: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest as it came in, byte for byte. Immutable, so it may be cached for ever by its id."""
+
+    id: ManifestId
+    digest: Digest
+    media_type: str
+    artifact_type: str
+    body: bytes
+    subject: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagHit:
+    repository: RepositoryId
+    manifest: ManifestId
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The tag points at the manifest now; ``before`` is what it pointed at, None if it is new or did not change."""
+
+    before: ManifestId | None
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A tag that is written once holds something else, since then, put there by that account."""
+
+    digest: Digest
+    since: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    id: str
+    repository: RepositoryId
+    image: ImageName
+    account: str
+    algorithm: str
+    created: int
+    ended: Digest | None
+    """The digest that it ended with, kept for a while so that a lost answer can be given again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """What an upstream said of a tag: ``checked`` is when it was last asked."""
+
+    digest: Digest
+    checked: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewManifest:
+    """All that is written of a manifest. ``blobs`` are those that must stay while it is linked anywhere."""
+
+    digest: Digest
+    media_type: str
+    artifact_type: str
+    body: bytes
+    subject: Digest | None
+    blobs: tuple[BlobId, ...]
+    children: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, told in the same transaction. ``body`` holds plain JSON values."""
+
+    kind: str
+    account: str
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerRow:
+    digest: Digest
+    media_type: str
+    size: int
+    artifact_type: str
+    manifest: ManifestId
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A blob whose turn in the review queue has come."""
+
+    blob: BlobRow
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    name: Tag
+    digest: Digest
+    media_type: str
+    size: int
+    since: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagInterval:
+    digest: Digest
+    since: int
+    until: int | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    repository: RepositoryName
+    name: ImageName
+    tags: int
+    pushed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over the whole store; sizes in bytes."""
+
+    repositories: int
+    images: int
+    tags: int
+    manifests: int
+    blobs: int
+    blob_bytes: int
+    uploads: int
+    condemned: int
+    condemned_bytes: int
