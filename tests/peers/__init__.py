@@ -1,1 +1,1 @@
-"""Real servers and clients for tests: started on free loopback ports, in folders of their own, stopped by process id."""
+"""Real servers and clients for tests: on free loopback ports, in folders of their own, stopped by process id."""
