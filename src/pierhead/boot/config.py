@@ -1,0 +1,258 @@
+"""The configuration file: YAML -> Settings, or every fault of the file at once, each with its key and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Final
+from urllib.parse import urlsplit
+
+from pierhead.boot import config_rules as rules
+from pierhead.boot import config_values as values
+from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
+from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_shape import (
+    REPOSITORY_SHAPES,
+    AccountShape,
+    GroupShape,
+    HostedShape,
+    ProxyShape,
+    StageShape,
+    TopShape,
+)
+from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
+from pierhead.boot.settings import (
+    AccountSettings,
+    Address,
+    GroupSettings,
+    HostedSettings,
+    LimitSettings,
+    ProxySettings,
+    ReclaimSettings,
+    RepositorySettings,
+    Settings,
+    Stage,
+    TlsSettings,
+)
+from pierhead.domain.names import RepositoryName
+
+__all__ = ["ConfigFaults", "load", "parse"]
+
+_LISTEN_OPTION: Final[Path] = ("--listen",)
+
+
+def load(path: FilePath, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
+    """Reads the file at ``path``; ``data`` (a folder) and ``listen`` (``HOST:PORT``) override what stands in it.
+
+    Raises ConfigFaults with one line per fault. Blocks: reads files, and a large file takes a while to parse.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(BYTES_MAX + 1)
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise ConfigFaults([f"{path}: cannot be read: {reason}. Give the file with --config FILE."]) from None
+    return parse(content, path.name, data=data, listen=listen)
+
+
+def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
+    """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
+    tree = read_tree(content, source)
+    return _Assembly(tree, source).settings(data, listen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repositories:
+    """``named``: every repository of the file, faulty ones too; ``known``: those that could be read. In its order."""
+
+    named: Mapping[str, object]
+    known: Mapping[RepositoryName, RepositorySettings]
+
+
+class _Assembly:
+    """One file on its way to Settings: shapes first, then what several keys must hold together."""
+
+    def __init__(self, tree: Tree, source: str) -> None:
+        self._tree = tree
+        self._source = source
+        self._faults = Faults(source, tree.lines)
+        for line, path, sentence in tree.complaints:
+            self._faults.add(path, sentence, line=line)
+
+    def settings(self, data: str | FilePath | None, listen: str | None) -> Settings:
+        top = fit(TopShape, self._tree.root, (), self._faults, self._tree.lines) or TopShape()
+        main, main_key = self._main(top, listen)
+        folder = self._data(top, data)
+        repositories = self._repositories(top)
+        accounts = self._accounts(top)
+        stages = self._stages(top)
+        tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
+        external_url = top.external_url or _url_of(main, tls is not None)
+        self._check(top, main_key, main, repositories, stages, accounts)
+        self._faults.raise_if_any()
+        return Settings(
+            data=folder,
+            listen=main,
+            external_url=external_url,
+            tls=tls,
+            redirect_from=top.redirect_from,
+            trusted_proxies=top.trusted_proxies,
+            stages=tuple(stage for _, stage in stages),
+            repositories=repositories.known,
+            accounts=accounts,
+            anonymous=top.anonymous,
+            reclaim=ReclaimSettings(
+                lease_seconds=top.reclaim.lease,
+                quarantine_seconds=top.reclaim.quarantine,
+                every_seconds=top.reclaim.every,
+                uploads_seconds=top.reclaim.uploads,
+            ),
+            limits=LimitSettings(
+                uploads_per_account=top.limits.uploads_per_account,
+                blob_bytes=top.limits.blob_bytes,
+                connections=top.limits.connections,
+            ),
+            log_format=top.log.format,
+            workers=top.workers,
+            source=self._source,
+            lines={dotted(path): line for path, line in self._tree.lines.items()},
+        )
+
+    def _main(self, top: TopShape, listen: str | None) -> tuple[Address, Path]:
+        if listen is None:
+            return top.listen, ("listen",)
+        try:
+            return values.listen_address(listen), _LISTEN_OPTION
+        except Wrong as wrong:
+            raise ConfigFaults([f"`--listen {listen}` {wrong.sentence}"]) from None
+
+    def _data(self, top: TopShape, data: str | FilePath | None) -> FilePath:
+        if data is None:
+            return top.data.absolute()
+        try:
+            return values.file_path(str(data))
+        except Wrong as wrong:
+            raise ConfigFaults([f"`--data {data}` {wrong.sentence}"]) from None
+
+    def _repositories(self, top: TopShape) -> _Repositories:
+        known: dict[RepositoryName, RepositorySettings] = {}
+        for text, value in top.repositories.items():
+            path: Path = ("repositories", text)
+            name = fit_value(values.repository_name, text, path, self._faults)
+            found = self._repository(path, name or RepositoryName("unnamed"), value)
+            if name is not None and found is not None:
+                known[name] = found
+        return _Repositories(top.repositories, known)
+
+    def _repository(self, path: Path, name: RepositoryName, value: object) -> RepositorySettings | None:
+        faults, lines = self._faults, self._tree.lines
+        if not isinstance(value, dict):
+            faults.add(path, "must be a mapping, such as {type: hosted}.", value)
+            return None
+        kind = value.get("type")
+        if kind is None:
+            if (*path, "type") not in lines:
+                faults.add(path, "lacks `type`: hosted, proxy or group.")
+            return None
+        if not isinstance(kind, str) or kind not in REPOSITORY_SHAPES:
+            hint = did_you_mean(kind, REPOSITORY_SHAPES) if isinstance(kind, str) else ""
+            faults.add((*path, "type"), f"is unknown.{hint or ' Known: hosted, proxy, group.'}", kind)
+            return None
+        shape = fit(REPOSITORY_SHAPES[kind], value, path, faults, lines)
+        if isinstance(shape, HostedShape):
+            return HostedSettings(
+                name=name, write_policy=shape.write_policy, listen=shape.listen, external=shape.external
+            )
+        if isinstance(shape, ProxyShape):
+            return _proxy(name, shape)
+        if isinstance(shape, GroupShape):
+            return GroupSettings(
+                name=name,
+                members=shape.members,
+                reserve=shape.reserve,
+                writable=shape.writable,
+                listen=shape.listen,
+                external=shape.external,
+            )
+        return None
+
+    def _accounts(self, top: TopShape) -> dict[str, AccountSettings]:
+        accounts: dict[str, AccountSettings] = {}
+        for text, value in top.accounts.items():
+            path: Path = ("accounts", text)
+            name = fit_value(values.account_name, text, path, self._faults)
+            shape = fit(AccountShape, value, path, self._faults, self._tree.lines)
+            if name is not None and shape is not None:
+                accounts[name] = AccountSettings(
+                    name=name,
+                    roles=shape.roles,
+                    password_env=shape.password_env,
+                    password_file=shape.password_file,
+                    password_hash=shape.password_hash,
+                )
+        return accounts
+
+    def _stages(self, top: TopShape) -> list[tuple[Path, Stage]]:
+        stages: list[tuple[Path, Stage]] = []
+        for text, value in top.stages.items():
+            path: Path = ("stages", text)
+            name = fit_value(values.stage_name, text, path, self._faults)
+            written = {"repository": value} if isinstance(value, str) else value
+            shape = fit(StageShape, written, path, self._faults, self._tree.lines)
+            if shape is not None and shape.gates:
+                self._faults.add((*path, "gates"), "are not served yet: gates come in a later version. Leave them out.")
+            if name is not None and shape is not None:
+                stages.append((path, Stage(name, shape.repository)))
+        return stages
+
+    def _check(
+        self,
+        top: TopShape,
+        main_key: Path,
+        main: Address,
+        repositories: _Repositories,
+        stages: list[tuple[Path, Stage]],
+        accounts: Mapping[str, AccountSettings],
+    ) -> None:
+        faults, known = self._faults, repositories.known
+        listeners: list[tuple[Path, Address]] = [(main_key, main)]
+        if top.redirect_from is not None:
+            listeners.append((("redirect_from",), top.redirect_from))
+        for name, repository in known.items():
+            if repository.listen is not None:
+                listeners.append((("repositories", name, "listen"), repository.listen))
+        tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
+        rules.check_listeners(listeners, faults)
+        rules.check_external(known, faults)
+        rules.check_tls(tls, top.external_url, faults)
+        rules.check_groups(known, repositories.named, faults)
+        rules.check_stages(stages, known, repositories.named, faults)
+        rules.check_proxies(known, listeners, faults)
+        rules.check_accounts(accounts, faults)
+
+
+def _url_of(listen: Address, secure: bool) -> str:
+    """How people reach the main port when the file does not say it: where it listens, or the loopback address."""
+    host = "127.0.0.1" if listen.is_wildcard else listen.host
+    return f"{'https' if secure else 'http'}://{Address(host, listen.port)}"
+
+
+def _proxy(name: RepositoryName, shape: ProxyShape) -> ProxySettings:
+    host = urlsplit(shape.upstream).hostname
+    return ProxySettings(
+        name=name,
+        upstream=shape.upstream,
+        fresh_for_seconds=shape.fresh_for,
+        absent_for_seconds=shape.absent_for,
+        library=host in values.DOCKER_HUB_HOSTS if shape.library is None else shape.library,
+        username_env=shape.username_env,
+        password_env=shape.password_env,
+        ca=shape.ca,
+        allow_private=shape.allow_private,
+        connect_timeout_seconds=shape.connect_timeout,
+        timeout_seconds=shape.timeout,
+        stall_timeout_seconds=shape.stall_timeout,
+        listen=shape.listen,
+        external=shape.external,
+    )

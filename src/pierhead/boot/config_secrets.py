@@ -1,0 +1,123 @@
+"""Secrets that the configuration only names: read from variables and files, kept apart from Settings.
+
+A secret that cannot be had is no fault of the file: its account is disabled with a warning, and the server starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pierhead.boot.settings import AccountSettings, ProxySettings, Settings
+from pierhead.domain.names import RepositoryName
+
+PASSWORD_BYTES_MAX: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that no log and no traceback shows."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedAccount:
+    """An account of the file with its password in plain (``password``) or as argon2id hash (``password_hash``).
+
+    ``disabled`` is the sentence that says why neither is there; then the account cannot sign in.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    password: Secret | None = None
+    password_hash: Secret | None = None
+    disabled: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCredential:
+    """What a proxy signs in with."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSecrets:
+    """``upstreams`` has the proxies that sign in and can; ``warnings`` are sentences for the log."""
+
+    accounts: Mapping[str, ResolvedAccount]
+    upstreams: Mapping[RepositoryName, UpstreamCredential]
+    warnings: tuple[str, ...]
+
+
+class _Unobtainable(Exception):
+    pass
+
+
+def resolve_secrets(settings: Settings, environ: Mapping[str, str]) -> ResolvedSecrets:
+    """Reads every secret that ``settings`` names; never raises for one that is missing."""
+    warnings: list[str] = []
+    accounts: dict[str, ResolvedAccount] = {}
+    for name, account in settings.accounts.items():
+        accounts[name] = resolved = _account(account, environ)
+        if resolved.disabled is not None:
+            warnings.append(resolved.disabled)
+    upstreams: dict[RepositoryName, UpstreamCredential] = {}
+    for repository, proxy in settings.repositories.items():
+        if not isinstance(proxy, ProxySettings) or proxy.username_env is None or proxy.password_env is None:
+            continue
+        try:
+            username = _variable(proxy.username_env, environ)
+            upstreams[repository] = UpstreamCredential(username, Secret(_variable(proxy.password_env, environ)))
+        except _Unobtainable as why:
+            warnings.append(f"{repository} asks {proxy.upstream} without signing in: {why}.")
+    return ResolvedSecrets(accounts, upstreams, tuple(warnings))
+
+
+def _account(account: AccountSettings, environ: Mapping[str, str]) -> ResolvedAccount:
+    name, roles = account.name, account.roles
+    if account.password_hash is not None:
+        return ResolvedAccount(name=name, roles=roles, password_hash=Secret(account.password_hash))
+    remedy = "Set it and start again" if account.password_file is None else "Write the file and send SIGHUP"
+    try:
+        if account.password_file is not None:
+            password = _file(account.password_file)
+        else:
+            password = _variable(account.password_env or "", environ)
+    except _Unobtainable as why:
+        return ResolvedAccount(name=name, roles=roles, disabled=f"Account {name} is disabled: {why}. {remedy}.")
+    return ResolvedAccount(name=name, roles=roles, password=Secret(password))
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name)
+    if not value:
+        raise _Unobtainable(f"the variable {name} is {'not set' if value is None else 'empty'}")
+    return value
+
+
+def _file(path: Path) -> str:
+    """The first line of the file; a line break behind it is no part of the password."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(PASSWORD_BYTES_MAX + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise _Unobtainable(f"{path} cannot be read ({(error.strerror or 'unknown error').lower()})") from None
+    except ValueError:
+        raise _Unobtainable(f"{path} holds no UTF-8 text") from None
+    lines = text.splitlines()
+    if len(content) > PASSWORD_BYTES_MAX or len(lines) > 1:
+        raise _Unobtainable(f"{path} holds more than one line of {PASSWORD_BYTES_MAX} bytes")
+    if not lines or not lines[0]:
+        raise _Unobtainable(f"{path} is empty")
+    return lines[0]

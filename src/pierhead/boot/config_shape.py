@@ -1,0 +1,153 @@
+"""The shape of the configuration file: which keys stand where, their defaults, and how each value is read.
+
+pydantic finds all faults of a mapping at once; what concerns several keys together is in ``config_rules.py``.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, PlainValidator
+
+from pierhead.boot import config_values as values
+from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings
+from pierhead.domain import limits
+from pierhead.domain.names import RepositoryName
+from pierhead.domain.policy import WritePolicy
+
+_PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
+_RECLAIM: Final = ReclaimSettings()
+_LIMITS: Final = LimitSettings()
+_ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
+_ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
+
+Listen = Annotated[Address, PlainValidator(values.listen_address)]
+External = Annotated[Address, PlainValidator(values.external_address)]
+File = Annotated[Path, PlainValidator(values.file_path)]
+PresentFile = Annotated[Path, PlainValidator(values.present_file)]
+Name = Annotated[RepositoryName, PlainValidator(values.repository_name)]
+Net = Annotated[IPv4Network | IPv6Network, PlainValidator(values.network)]
+Place = Annotated[str, PlainValidator(values.network_or_place)]
+Variable = Annotated[str, PlainValidator(values.variable)]
+Switch = Annotated[bool, PlainValidator(values.switch)]
+Pause = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
+Wait = Annotated[int, PlainValidator(values.duration("1s", _ANSWER_MAX))]
+
+
+class Shape(BaseModel):
+    """A mapping of the file: unknown keys are refused, and nothing is converted but by ``config_values``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TlsShape(Shape):
+    certificate: PresentFile
+    key: PresentFile
+
+
+class HostedShape(Shape):
+    type: str
+    write_policy: Annotated[WritePolicy, PlainValidator(values.write_policy)] = WritePolicy.ALLOW
+    listen: Listen | None = None
+    external: External | None = None
+
+
+class ProxyShape(Shape):
+    type: str
+    upstream: Annotated[str, PlainValidator(values.upstream_url)]
+    fresh_for: Annotated[int, PlainValidator(values.duration("0s", "3650d"))] = _PROXY.fresh_for_seconds
+    absent_for: Annotated[int, PlainValidator(values.duration("0s", _ABSENT_MAX))] = _PROXY.absent_for_seconds
+    library: Switch | None = None
+    username_env: Variable | None = None
+    password_env: Variable | None = None
+    ca: PresentFile | None = None
+    allow_private: tuple[Place, ...] = ()
+    connect_timeout: Wait = _PROXY.connect_timeout_seconds
+    timeout: Wait = _PROXY.timeout_seconds
+    stall_timeout: Annotated[int, PlainValidator(values.duration("1s", "10m"))] = _PROXY.stall_timeout_seconds
+    listen: Listen | None = None
+    external: External | None = None
+
+
+class GroupShape(Shape):
+    type: str
+    members: tuple[Name, ...]
+    reserve: tuple[Annotated[str, PlainValidator(values.reserve_pattern)], ...] = ()
+    writable: Name | None = None
+    listen: Listen | None = None
+    external: External | None = None
+
+
+class StageShape(Shape):
+    repository: Name
+    gates: tuple[object, ...] = ()
+
+
+class AccountShape(Shape):
+    roles: tuple[Annotated[str, PlainValidator(values.role)], ...]
+    password_env: Variable | None = None
+    password_file: File | None = None
+    password_hash: Annotated[str, PlainValidator(values.password_hash)] | None = None
+
+
+class ReclaimShape(Shape):
+    lease: Pause = _RECLAIM.lease_seconds
+    quarantine: Pause = _RECLAIM.quarantine_seconds
+    every: Pause = _RECLAIM.every_seconds
+    uploads: Pause = _RECLAIM.uploads_seconds
+
+
+class LogShape(Shape):
+    format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
+
+
+class LimitsShape(Shape):
+    uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
+    blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
+    connections: Annotated[int, PlainValidator(values.count(10, 1_000_000))] = _LIMITS.connections
+
+
+class TopShape(Shape):
+    """The keys at the margin. What stands under stages, repositories and accounts is read one by one."""
+
+    listen: Listen = Address("127.0.0.1", 8081)
+    external_url: Annotated[str, PlainValidator(values.external_url)] | None = None
+    data: File = Path("data")
+    database: Annotated[
+        None, PlainValidator(values.later("PostgreSQL", "Leave the key out: rows are kept in SQLite under `data`."))
+    ] = None
+    blobs: Annotated[
+        None, PlainValidator(values.later("S3", "Leave the key out: blobs are kept in files under `data`."))
+    ] = None
+    tls: TlsShape | None = None
+    redirect_from: Listen | None = None
+    trusted_proxies: tuple[Net, ...] = ()
+    stages: dict[str, object] = {}
+    repositories: dict[str, object] = {}
+    accounts: dict[str, object] = {}
+    anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
+    reclaim: ReclaimShape = ReclaimShape()
+    log: LogShape = LogShape()
+    limits: LimitsShape = LimitsShape()
+    workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
+
+
+REPOSITORY_SHAPES: Final[dict[str, type[HostedShape] | type[ProxyShape] | type[GroupShape]]] = {
+    "hosted": HostedShape,
+    "proxy": ProxyShape,
+    "group": GroupShape,
+}
+SHAPES: Final[tuple[type[Shape], ...]] = (
+    TopShape,
+    TlsShape,
+    StageShape,
+    HostedShape,
+    ProxyShape,
+    GroupShape,
+    AccountShape,
+    ReclaimShape,
+    LogShape,
+    LimitsShape,
+)

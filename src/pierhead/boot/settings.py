@@ -1,0 +1,238 @@
+"""What the rest of the program sees of the configuration: frozen values, parsed, checked and complete.
+
+Everything is in canonical units (seconds, bytes, absolute paths) and compares by value, so that a reread file can be
+held against the running one. Secrets never stand in here: see ``boot/config_secrets.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pierhead.domain import limits
+from pierhead.domain.names import RepositoryName
+from pierhead.domain.policy import WritePolicy
+
+BUILT_IN_ROLES: Final = ("publisher", "deployer", "promoter", "auditor", "operator", "admin")
+
+Network = IPv4Network | IPv6Network
+
+_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
+_WILDCARDS: Final = ("0.0.0.0", "::")
+_SCHEME_PORTS: Final = {"http": 80, "https": 443}
+
+
+def is_host(text: str) -> bool:
+    """Whether ``text`` is a host name or an IP address (IPv6 without brackets)."""
+    if ":" in text:
+        return _is_ipv6(text)
+    if text.replace(".", "").isdigit():
+        return _is_ip(text)
+    return len(text) <= 253 and _HOST.fullmatch(text) is not None
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv6(text: str) -> bool:
+    return _is_ip(text) and isinstance(ip_address(text), IPv6Address)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """A host (name, IPv4, or IPv6 without brackets) and a port, 0 to 65535; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """``HOST:PORT`` or ``[IPV6]:PORT``. Raises ValueError for anything else."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
+            raise ValueError("no host:port")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            if not _is_ipv6(host):
+                raise ValueError("no host:port")
+        elif ":" in host or not is_host(host):
+            raise ValueError("no host:port")
+        return cls(host.lower(), int(port))
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for every address of the machine."""
+        return self.host in _WILDCARDS
+
+    def collides(self, other: Address) -> bool:
+        """Whether the system would refuse to listen on both."""
+        if self.port != other.port or self.port == 0:
+            return False
+        mine, theirs = (("127.0.0.1" if a.host == "localhost" else a.host) for a in (self, other))
+        return mine == theirs or self.is_wildcard or other.is_wildcard
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """PEM files for every port; both existed and fitted each other when the file was read."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedSettings:
+    """A repository that takes pushes."""
+
+    name: RepositoryName
+    write_policy: WritePolicy = WritePolicy.ALLOW
+    listen: Address | None = None
+    external: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings:
+    """A repository that keeps what it fetched from another registry.
+
+    ``upstream`` is ``scheme://host[:port][/prefix]`` without ``/v2``; ``allow_private`` are networks and ``host:port``;
+    ``username_env`` and ``password_env`` name variables.
+    """
+
+    name: RepositoryName
+    upstream: str
+    fresh_for_seconds: int = 3600
+    absent_for_seconds: int = 30
+    library: bool = False
+    username_env: str | None = None
+    password_env: str | None = None
+    ca: Path | None = None
+    allow_private: tuple[str, ...] = ()
+    connect_timeout_seconds: int = 5
+    timeout_seconds: int = limits.UPSTREAM_ANSWER_SECONDS_MAX
+    stall_timeout_seconds: int = 20
+    listen: Address | None = None
+    external: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """Repositories under one name, asked in the order of ``members``.
+
+    ``reserve`` are patterns of image names that no proxy below is asked for (``*`` is any characters, ``/`` too).
+    """
+
+    name: RepositoryName
+    members: tuple[RepositoryName, ...]
+    reserve: tuple[str, ...] = ()
+    writable: RepositoryName | None = None
+    listen: Address | None = None
+    external: Address | None = None
+
+
+RepositorySettings = HostedSettings | ProxySettings | GroupSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of promotion."""
+
+    name: str
+    repository: RepositoryName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """An account of the file; exactly one of the three sources of its password is set."""
+
+    name: str
+    roles: tuple[str, ...]
+    password_env: str | None = None
+    password_file: Path | None = None
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimSettings:
+    """How long unreferenced blobs and idle upload sessions are left alone, and how often one looks."""
+
+    lease_seconds: int = limits.BLOB_LEASE_SECONDS
+    quarantine_seconds: int = limits.BLOB_QUARANTINE_SECONDS
+    every_seconds: int = 60
+    uploads_seconds: int = limits.UPLOAD_IDLE_SECONDS_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """Maxima that a house may want to set for itself; all others are in ``domain/limits.py``."""
+
+    uploads_per_account: int = limits.UPLOADS_PER_ACCOUNT_MAX
+    blob_bytes: int = limits.BLOB_BYTES_MAX
+    connections: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
+
+    ``source`` is the file's name for sentences, ``lines`` the line of each key by its dotted path
+    (``repositories.docker-group.members``); neither counts when two of these are compared.
+    """
+
+    data: Path
+    listen: Address
+    external_url: str
+    database: None = None
+    blobs: None = None
+    tls: TlsSettings | None = None
+    redirect_from: Address | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    repositories: Mapping[RepositoryName, RepositorySettings] = field(default_factory=dict)
+    accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
+    anonymous: str = "none"
+    reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    log_format: str = "text"
+    workers: int = 1
+    source: str = field(default="", compare=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def external_scheme(self) -> str:
+        """``http`` or ``https``: how people reach every port."""
+        return urlsplit(self.external_url).scheme
+
+    @property
+    def external(self) -> Address:
+        """Host and port of ``external_url``, the scheme's own port if it names none."""
+        parts = urlsplit(self.external_url)
+        return Address(parts.hostname or "", parts.port or _SCHEME_PORTS[parts.scheme])
+
+    def external_of(self, repository: RepositorySettings, listening: int | None = None) -> Address | None:
+        """How people reach a repository's own port; None if it has none.
+
+        ``listening`` is the port that was opened, where ``listen`` let the system choose (port 0).
+        """
+        if repository.external is not None or repository.listen is None:
+            return repository.external
+        return Address(self.external.host, listening or repository.listen.port)
+
+    def listeners(self) -> Iterator[tuple[Address, RepositoryName | None]]:
+        """Every port that serves images: the main one first (None), then each repository's own."""
+        yield self.listen, None
+        for name, repository in self.repositories.items():
+            if repository.listen is not None:
+                yield repository.listen, name
