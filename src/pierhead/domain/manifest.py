@@ -43,23 +43,30 @@ _FOREIGN_PREFIXES: Final = (
 
 _MEDIA_TYPE_CHARACTERS_MAX: Final = 255
 
-_TOP_KEYS: Final = frozenset(
-    {
-        "schemaVersion",
-        "mediaType",
-        "artifactType",
-        "config",
-        "layers",
-        "manifests",
-        "subject",
-        "annotations",
-        "fsLayers",
-    }
+
+class _Keys:
+    """The keys that an object's readers know, in their one right spelling."""
+
+    __slots__ = ("by_folded", "known")
+
+    def __init__(self, *known: str) -> None:
+        self.known = frozenset(known)
+        self.by_folded = {key.casefold(): key for key in known}
+
+
+_TOP: Final = _Keys(
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "manifests",
+    "subject",
+    "annotations",
+    "fsLayers",
 )
-_DESCRIPTOR_KEYS: Final = frozenset(
-    {"mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"}
-)
-_PLATFORM_KEYS: Final = frozenset({"architecture", "os", "os.version", "os.features", "variant", "features"})
+_DESCRIPTOR: Final = _Keys("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
+_PLATFORM: Final = _Keys("architecture", "os", "os.version", "os.features", "variant", "features")
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -131,7 +138,7 @@ def parse(body: bytes, content_type: str | None) -> Manifest | Index:
     if len(body) > limits.MANIFEST_BYTES_MAX:
         raise ManifestTooLarge(limits.MANIFEST_BYTES_MAX)
     document = decode(body)
-    _spelling(document, _TOP_KEYS, "")
+    _spelling(document, _TOP, "")
     media_type = _media_type(document, content_type)
     version = document.get("schemaVersion")
     if version == 1 or "fsLayers" in document:
@@ -275,8 +282,8 @@ class _Reading:
         return cast(Mapping[str, str], found)
 
     def _parts(self, entry: Document, field: str, at: int | None) -> tuple[Digest, int, str]:
-        if not entry.keys() <= _DESCRIPTOR_KEYS:
-            _spelling(entry, _DESCRIPTOR_KEYS, _place(field, at) + ".")
+        if not entry.keys() <= _DESCRIPTOR.known:
+            _spelling(entry, _DESCRIPTOR, _place(field, at) + ".")
         media_type, text, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
         if not isinstance(media_type, str) or not _is_media_type(media_type):
             raise ManifestInvalid(f"{_place(field, at)}.mediaType must be a media type such as {OCI_MANIFEST}")
@@ -297,12 +304,11 @@ def _place(field: str, at: int | None) -> str:
     return field if at is None else f"{field}[{at}]"
 
 
-def _spelling(found: Document, known: frozenset[str], where: str) -> None:
-    for key in found.keys() - known:
-        folded = key.casefold()
-        for right in known:
-            if folded == right.casefold():
-                raise ManifestInvalid(f"`{where}{shown(key)}` is spelled `{right}`; some clients would read it as that")
+def _spelling(found: Document, keys: _Keys, where: str) -> None:
+    for key in found:
+        right = keys.by_folded.get(key.casefold(), key)
+        if right != key:
+            raise ManifestInvalid(f"`{where}{shown(key)}` is spelled `{right}`; some clients would read it as that")
 
 
 def _table(found: object, field: str, at: int | None = None) -> Document:
@@ -343,7 +349,8 @@ def _platform(found: object, where: str) -> Platform | None:
     if not isinstance(found, dict):
         raise ManifestInvalid(f"{where}platform must be an object")
     table = cast(Document, found)
-    _spelling(table, _PLATFORM_KEYS, f"{where}platform.")
+    if not table.keys() <= _PLATFORM.known:
+        _spelling(table, _PLATFORM, f"{where}platform.")
     said: list[str] = []
     for key in ("os", "architecture", "variant", "os.version"):
         value = table.get(key)

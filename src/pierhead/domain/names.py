@@ -68,7 +68,7 @@ class Tag(str):
 
     @classmethod
     def parse(cls, text: str) -> Tag:
-        """Raises TagInvalid unless ``text`` is 1 to 128 of letters, digits, ``_ . -``, not beginning with ``.`` or ``-``."""
+        """Raises TagInvalid unless ``text`` is 1 to 128 letters, digits, ``_ . -``, not led by ``.`` or ``-``."""
         if _TAG.fullmatch(text) is None:
             raise TagInvalid(text)
         return cls(text)
