@@ -1,7 +1,7 @@
 """Connections to the database file, and its schema version.
 
-Pragmas: ``synchronous=FULL`` on every connection, since in WAL mode NORMAL may lose an acknowledged commit with the power
-(sqlite.org/pragma.html#pragma_synchronous). SQLite before 3.51.3 can lose commits with two connections
+Pragmas: ``synchronous=FULL`` on every connection, since in WAL mode NORMAL may lose an acknowledged commit with the
+power (sqlite.org/pragma.html#pragma_synchronous). SQLite before 3.51.3 can lose commits with two connections
 (sqlite.org/wal.html, "The WAL-reset bug"), so an older one is refused.
 """
 
@@ -42,9 +42,9 @@ def connect(path: Path, *, writable: bool, cache_kib: int = 16_384) -> apsw.Conn
         raise DatabaseRefused(f"SQLite {apsw.sqlite_lib_version()} can lose commits; 3.51.3 or newer is needed.")
     connection = apsw.Connection(str(path), statementcachesize=200)
     for pragma in _PRAGMAS:
-        connection.execute(pragma.format(cache_kib=cache_kib)).get
+        connection.execute(pragma.format(cache_kib=cache_kib)).fetchall()
     if not writable:
-        connection.execute("PRAGMA query_only=ON").get
+        connection.execute("PRAGMA query_only=ON").fetchall()
     return connection
 
 

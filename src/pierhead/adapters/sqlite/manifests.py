@@ -115,6 +115,31 @@ class SqliteManifests:
         )
         return [Digest.from_raw(raw) for (raw,) in rows]
 
+    def sizes(self, manifests: Collection[ManifestId]) -> Mapping[Digest, int]:
+        """Bytes of each, by digest."""
+        found: dict[Digest, int] = {}
+        for manifest in manifests:
+            digest, size = one(self._execute("SELECT digest, size FROM manifests WHERE id=?", (manifest,)))
+            found[Digest.from_raw(digest)] = size
+        return found
+
+    def depth(self, digests: Collection[Digest], most: int) -> int:
+        """Level by level, each manifest once a level: shared children do not multiply the work."""
+        level = {digest.raw for digest in digests}
+        depth = 0
+        while level and depth < most:
+            depth += 1
+            below: set[bytes] = set()
+            for raw in level:
+                rows = self._execute(
+                    """SELECT c.child FROM manifests m JOIN manifest_children c ON c.manifest_id=m.id
+                       WHERE m.digest=?""",
+                    (raw,),
+                )
+                below.update(child for (child,) in rows)
+            level = below
+        return depth
+
     def blobs(self, manifest: ManifestId) -> Sequence[BlobId]:
         """Blobs that stay because of this manifest."""
         rows = self._execute("SELECT blob_id FROM manifest_blobs WHERE manifest_id=?", (manifest,))

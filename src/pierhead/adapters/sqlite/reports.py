@@ -24,7 +24,8 @@ class SqliteReports:
             self._execute(
                 """SELECT (SELECT count(*) FROM repositories), (SELECT count(*) FROM images),
                       (SELECT count(*) FROM tags WHERE until IS NULL), (SELECT count(*) FROM manifests),
-                      (SELECT count(*) FROM blobs WHERE state=1), (SELECT coalesce(sum(size),0) FROM blobs WHERE state=1),
+                      (SELECT count(*) FROM blobs WHERE state=1),
+                      (SELECT coalesce(sum(size),0) FROM blobs WHERE state=1),
                       (SELECT count(*) FROM uploads WHERE digest IS NULL),
                       (SELECT count(*) FROM blobs WHERE state>1),
                       (SELECT coalesce(sum(size),0) FROM blobs WHERE state>1)"""
@@ -72,7 +73,8 @@ class SqliteReports:
             """SELECT r.name, (SELECT count(*) FROM images i WHERE i.repository_id=r.id
                                AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id)),
                       coalesce((SELECT sum(size) FROM blobs WHERE state=1 AND id IN
-                       (SELECT l.blob_id FROM images i JOIN blob_links l ON l.image_id=i.id WHERE i.repository_id=r.id)),0)
+                       (SELECT l.blob_id FROM images i JOIN blob_links l ON l.image_id=i.id
+                        WHERE i.repository_id=r.id)),0)
                FROM repositories r ORDER BY r.name"""
         )
         return [(RepositoryName(name), images, size) for name, images, size in rows]

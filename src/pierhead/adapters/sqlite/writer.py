@@ -1,5 +1,5 @@
-"""One thread that writes: it takes what is queued, runs each as a savepoint of one transaction, and answers all after one
-sync. It never waits for company: the sync in progress is the wait.
+"""One thread that writes: it takes what is queued, runs each as a savepoint of one transaction, and answers all after
+one sync. It never waits for company: the sync in progress is the wait.
 
 Several processes take turns by ``flock`` on a file beside the database, which the kernel frees when one dies.
 """
@@ -126,7 +126,7 @@ class Writer:
     def _commit(self, batch: Sequence[_Operation[Any]], full: bool) -> None:
         execute = self._connection.execute
         if full is not self._full_sync:
-            execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL").get
+            execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL").fetchall()
             self._full_sync = full
         execute("BEGIN IMMEDIATE")
         self._tx.begin()

@@ -1,7 +1,7 @@
 """The metadata store: look-ups for the pull path, transactions for the rest.
 
-A transaction is a plain function of a ``Tx``: it cannot wait, so nothing in it can depend on a network. ``tx.now`` is its
-only clock, and never smaller than any instant that is stored. Statements decide, not questions before them:
+A transaction is a plain function of a ``Tx``: it cannot wait, so nothing in it can depend on a network. ``tx.now`` is
+its only clock, and never smaller than any instant that is stored. Statements decide, not questions before them:
 ``tags.claim`` inserts or says who holds the tag.
 
 Verbs speak in plurals, since a database behind a network pays for each statement.
@@ -86,6 +86,12 @@ class Manifests(Protocol):
     def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:
         """Indexes of the image that name ``digest`` among their manifests."""
 
+    def sizes(self, manifests: Collection[ManifestId]) -> Mapping[Digest, int]:
+        """Bytes of each, by digest."""
+
+    def depth(self, digests: Collection[Digest], most: int) -> int:
+        """How many manifests stand below each other from ``digests`` down, themselves counted; stops at ``most``."""
+
     def blobs(self, manifest: ManifestId) -> Sequence[BlobId]: ...
 
     def refer(self, image: ImageId, subject: Digest, artifact_type: str, manifest: ManifestId) -> None: ...
@@ -111,7 +117,7 @@ class Blobs(Protocol):
     def unlink(self, image: ImageId, blob: BlobId) -> bool: ...
 
     def lease(self, image: ImageId, blobs: Collection[BlobId], until: int) -> None:
-        """Keeps ``blobs`` until then, whatever refers to them, makes CONDEMNED ones LIVE, and puts them up for review."""
+        """Keeps ``blobs`` until then, whatever refers to them; makes CONDEMNED ones LIVE, puts them up for review."""
 
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""

@@ -1,0 +1,94 @@
+"""Tags, manifests and blobs are taken away; the space comes back later, by reclaim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import (
+    BlobNamedByManifest,
+    BlobUnknown,
+    ManifestNeeded,
+    ManifestUnknown,
+    RepositoryReadOnly,
+)
+from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.values import Event, ImageId, RepositoryId
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Who deletes where. ``lease`` in microseconds: how long blobs stay for clients that were told they are here."""
+
+    repository: RepositoryId
+    name: RepositoryName
+    image: ImageName
+    account: str
+    lease: int
+    circumstances: Mapping[str, object] = field(default_factory=dict)
+
+
+def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
+    """Raises RepositoryReadOnly, ManifestUnknown. A tag written once stays spent: no other bytes ever get it."""
+    image = _image(tx, deletion, tag)
+    event = tx.events.append(image, _event("delete tag", deletion, tag=tag))
+    if tx.tags.close(image, tag, event) is None:
+        raise ManifestUnknown(deletion.image, tag, deletion.name)
+
+
+def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
+    """Takes the manifest and the tags that point at it.
+
+    Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it or a tag that is
+    written once points at it.
+    """
+    image = _image(tx, deletion, digest)
+    manifest = tx.manifests.find(image, [digest]).get(digest)
+    if manifest is None:
+        raise ManifestUnknown(deletion.image, digest, deletion.name)
+    if parents := tx.manifests.parents(image, digest):
+        raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
+    tags = tx.tags.of_manifest(image, manifest)
+    if once := [tag for tag, written_once in tags if written_once]:
+        raise ManifestNeeded(digest, f"the tag {once[0]} is written once and points at it. Delete the tag first")
+    event = tx.events.append(image, _event("delete manifest", deletion, digest=digest, tags=[tag for tag, _ in tags]))
+    for tag, _ in tags:
+        tx.tags.close(image, tag, event)
+    tx.reclaims.review(tx.manifests.blobs(manifest), tx.now + deletion.lease)
+    tx.manifests.unlink(image, manifest)
+
+
+def delete_blob(tx: Tx, deletion: Deletion, digest: Digest) -> None:
+    """Takes a blob from the image. Raises RepositoryReadOnly, BlobUnknown, BlobNamedByManifest."""
+    _writable(tx, deletion)
+    image = tx.images.find(deletion.repository, deletion.image)
+    row = None if image is None else tx.blobs.linked(image, [digest]).get(digest)
+    if image is None or row is None:
+        raise BlobUnknown(deletion.image, digest, deletion.name)
+    named_by = tx.blobs.named_by(image, row.id)
+    if named_by is not None:
+        raise BlobNamedByManifest(digest, named_by)
+    tx.events.append(image, _event("delete blob", deletion, digest=digest))
+    tx.blobs.unlink(image, row.id)
+    tx.reclaims.review([row.id], tx.now)
+
+
+def _writable(tx: Tx, deletion: Deletion) -> None:
+    if tx.repositories.policy(deletion.repository) is WritePolicy.DENY:
+        raise RepositoryReadOnly(deletion.name)
+
+
+def _image(tx: Tx, deletion: Deletion, reference: str) -> ImageId:
+    _writable(tx, deletion)
+    image = tx.images.find(deletion.repository, deletion.image)
+    if image is None:
+        raise ManifestUnknown(deletion.image, reference, deletion.name)
+    return image
+
+
+def _event(kind: str, deletion: Deletion, **what: object) -> Event:
+    where = {"repository": deletion.name, "image": deletion.image}
+    return Event(kind, deletion.account, {**where, **what, **deletion.circumstances})

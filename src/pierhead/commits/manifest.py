@@ -1,0 +1,181 @@
+"""A manifest, what it names, its tags and the event that tells of it: one commit, or nothing of it.
+
+Everything that the decision rests on is read in here: the write policy, the blobs, who holds a tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import assert_never
+
+from pierhead.domain import limits
+from pierhead.domain.digest import Descriptor, Digest
+from pierhead.domain.manifest import INDEX_TYPES, Index, Manifest
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import ManifestBlobUnknown, ManifestInvalid, RepositoryReadOnly, TagWrittenOnce
+from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.values import (
+    BlobId,
+    Claimed,
+    Event,
+    EventId,
+    Held,
+    ImageId,
+    ManifestId,
+    NewManifest,
+    RepositoryId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPush:
+    """``body`` parsed to ``parsed``; ``circumstances`` go into the event (request id, address)."""
+
+    repository: RepositoryId
+    name: RepositoryName
+    image: ImageName
+    digest: Digest
+    body: bytes
+    parsed: Manifest | Index
+    tags: tuple[Tag, ...]
+    account: str
+    circumstances: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestAccepted:
+    """``changed`` is False if everything stood so already."""
+
+    digest: Digest
+    subject: Digest | None
+    tags: tuple[Tag, ...]
+    changed: bool
+
+
+def push_manifest(tx: Tx, push: ManifestPush) -> ManifestAccepted:
+    """Raises RepositoryReadOnly, ManifestBlobUnknown naming each missing digest, ManifestInvalid, TagWrittenOnce."""
+    policy = tx.repositories.policy(push.repository)
+    if policy is WritePolicy.DENY:
+        raise RepositoryReadOnly(push.name)
+    subject = None if push.parsed.subject is None else push.parsed.subject.digest
+    image = tx.images.ensure(push.repository, push.image)
+    if _stands(tx, image, push):
+        return ManifestAccepted(push.digest, subject, push.tags, changed=False)
+    blobs = _needed(tx, image, push)
+    manifest = tx.manifests.put(
+        NewManifest(
+            push.digest,
+            push.parsed.media_type,
+            push.parsed.artifact_type,
+            push.body,
+            subject,
+            blobs,
+            _children(push.parsed),
+        )
+    )
+    tx.manifests.link(image, [manifest])
+    if subject is not None:
+        tx.manifests.refer(image, subject, push.parsed.artifact_type, manifest)
+    event = tx.events.append(image, _event(push))
+    for tag in push.tags:
+        write_tag(tx, image, tag, manifest, event, policy, push.name, push.image)
+    return ManifestAccepted(push.digest, subject, push.tags, changed=True)
+
+
+def write_tag(
+    tx: Tx,
+    image: ImageId,
+    tag: Tag,
+    manifest: ManifestId,
+    event: EventId,
+    policy: WritePolicy,
+    repository: RepositoryName,
+    name: ImageName,
+) -> Claimed:
+    """Points a tag as the policy allows. Tags under which clients keep referrers move in any case.
+
+    Raises TagWrittenOnce.
+    """
+    if policy is WritePolicy.ALLOW or tag.is_fallback:
+        return tx.tags.move(image, tag, manifest, event)
+    claim = tx.tags.claim(image, tag, manifest, event)
+    match claim:
+        case Claimed():
+            return claim
+        case Held():
+            since = datetime.fromtimestamp(claim.since / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            raise TagWrittenOnce(repository, name, tag, claim.digest, since, claim.by)
+        case _:
+            assert_never(claim)
+
+
+def _stands(tx: Tx, image: ImageId, push: ManifestPush) -> bool:
+    manifest = tx.manifests.find(image, [push.digest]).get(push.digest)
+    if manifest is None:
+        return False
+    held = {tag for tag, _ in tx.tags.of_manifest(image, manifest)} if push.tags else set()
+    return held.issuperset(push.tags)
+
+
+def _children(parsed: Manifest | Index) -> tuple[Digest, ...]:
+    return tuple(child.digest for child in parsed.children) if isinstance(parsed, Index) else ()
+
+
+def _needed(tx: Tx, image: ImageId, push: ManifestPush) -> tuple[BlobId, ...]:
+    if isinstance(push.parsed, Manifest):
+        return _layers(tx, image, push)
+    return _members(tx, image, push, push.parsed)
+
+
+def _layers(tx: Tx, image: ImageId, push: ManifestPush) -> tuple[BlobId, ...]:
+    assert isinstance(push.parsed, Manifest)
+    wanted = {descriptor.digest: descriptor for descriptor in push.parsed.required}
+    rows = tx.blobs.linked(image, wanted)
+    missing = [digest for digest in wanted if digest not in rows]
+    if missing:
+        raise ManifestBlobUnknown(push.image, missing)
+    for digest, descriptor in wanted.items():
+        _same_size(descriptor, rows[digest].size)
+    return tuple(row.id for row in rows.values())
+
+
+def _members(tx: Tx, image: ImageId, push: ManifestPush, index: Index) -> tuple[BlobId, ...]:
+    """Children are manifests of the image; BuildKit's cache indexes list blobs, which are kept for them."""
+    wanted = {descriptor.digest: descriptor for descriptor in index.children}
+    manifests = tx.manifests.find(image, wanted)
+    rows = tx.blobs.linked(image, [digest for digest in wanted if digest not in manifests])
+    missing = [digest for digest in wanted if digest not in manifests and digest not in rows]
+    if missing:
+        raise ManifestBlobUnknown(push.image, missing, "manifest")
+    for digest, row in rows.items():
+        _same_size(wanted[digest], row.size)
+    for digest, size in tx.manifests.sizes(manifests.values()).items():
+        _same_size(wanted[digest], size)
+    nested = [d.digest for d in index.children if d.media_type in INDEX_TYPES and d.digest in manifests]
+    if nested and tx.manifests.depth(nested, limits.INDEX_DEPTH_MAX) >= limits.INDEX_DEPTH_MAX:
+        raise ManifestInvalid(f"indexes stand inside each other more than {limits.INDEX_DEPTH_MAX} deep")
+    return tuple(row.id for row in rows.values())
+
+
+def _same_size(descriptor: Descriptor, size: int) -> None:
+    if descriptor.size != size:
+        raise ManifestInvalid(
+            f"{descriptor.digest} has {size} bytes, but its descriptor says {descriptor.size}",
+            digest=descriptor.digest,
+            size=size,
+        )
+
+
+def _event(push: ManifestPush) -> Event:
+    body = {
+        "repository": push.name,
+        "image": push.image,
+        "digest": push.digest,
+        "media_type": push.parsed.media_type,
+        "tags": list(push.tags),
+        **push.circumstances,
+    }
+    return Event("push", push.account, body)

@@ -1,0 +1,124 @@
+"""What every kind of repository answers.
+
+``Missing`` is a definite no, after which a group asks its next member. That a member cannot be asked is raised
+(``Unavailable``, ``UpstreamLimited``), so a group cannot fall through to the next by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pierhead.domain.access import Principal
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
+from pierhead.ports.blobs import Delivery
+from pierhead.ports.metadata.values import StoredManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest and the member that has it. ``stale`` says why it may be out of date (text of ``Warning: 110``)."""
+
+    member: RepositoryName
+    manifest: StoredManifest
+    stale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of a manifest whose bytes are not here: enough to answer HEAD."""
+
+    member: RepositoryName
+    digest: Digest
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A definite no. ``image_known`` tells whether anything is kept under the image's name."""
+
+    image_known: bool = False
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob that is here."""
+
+    member: RepositoryName
+    size: int
+    delivery: Delivery
+
+
+class BlobSource(Protocol):
+    """Bytes that are still coming."""
+
+    def pieces(self, start: int, count: int) -> AsyncIterator[bytes]:
+        """``count`` bytes from ``start``, as they come; the last are withheld until the digest is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComingBlob:
+    """A blob that is being fetched; its bytes can be sent meanwhile."""
+
+    member: RepositoryName
+    size: int
+    source: BlobSource
+
+
+@dataclass(frozen=True, slots=True)
+class TagList:
+    """One page, sorted, without doubles; ``left_out`` names members that could not be asked, with the reason."""
+
+    tags: Sequence[Tag]
+    more: bool
+    left_out: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ImageList:
+    images: Sequence[ImageName]
+    more: bool
+    left_out: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerList:
+    """``listed`` are descriptors as JSON objects, as the specification's answer wants them."""
+
+    listed: Sequence[dict[str, object]]
+    left_out: Sequence[str] = field(default=())
+
+
+class Repository(Protocol):
+    """One repository of any kind. ``who`` decides which members of a group are asked at all."""
+
+    @property
+    def name(self) -> RepositoryName: ...
+
+    @property
+    def kind(self) -> str:
+        """``hosted``, ``proxy`` or ``group``."""
+
+    async def manifest(
+        self, who: Principal, image: ImageName, reference: Reference, *, head: bool
+    ) -> Found | Head | Missing:
+        """With ``head`` an upstream may be asked for less, and Head may come; otherwise it never does."""
+
+    async def blob(
+        self, who: Principal, image: ImageName, digest: Digest, *, head: bool
+    ) -> StoredBlob | ComingBlob | Missing:
+        """With ``head`` no transfer is begun for a blob that is not here: ComingBlob then tells the size only."""
+
+    async def tags(self, who: Principal, image: ImageName, last: str, limit: int) -> TagList | Missing: ...
+
+    async def images(self, who: Principal, last: str, limit: int) -> ImageList: ...
+
+    async def referrers(
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
+    ) -> ReferrerList: ...
