@@ -13,6 +13,7 @@ from typing import Final
 Detail = Mapping[str, object]
 
 _SHOWN_CHARACTERS_MAX: Final = 200
+_REPOSITORIES_SHOWN_MAX: Final = 20
 
 
 def shown(text: str) -> str:
@@ -21,12 +22,22 @@ def shown(text: str) -> str:
     return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
 
 
+def _one_sentence(message: str) -> str:
+    """``message`` on one line whatever was put into it, and ended by a full stop, so that another sentence can follow.
+
+    Messages reach terminals and log lines, and hold texts that callers and upstreams chose.
+    """
+    if not message.isprintable():
+        message = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in message)
+    return message if message.endswith((".", "!", "?")) else message + "."
+
+
 class Refusal(Exception):
     """Something that was asked and is not done. ``message`` is for people, ``detail`` for programs."""
 
     def __init__(self, message: str, **detail: object) -> None:
-        super().__init__(message)
-        self.message: str = message
+        self.message: str = _one_sentence(message)
+        super().__init__(self.message)
         self.detail: Detail = detail
 
 
@@ -37,8 +48,8 @@ class Unavailable(Exception):
     """
 
     def __init__(self, message: str, *, kind: str = "down", retry_after: int = 5) -> None:
-        super().__init__(message)
-        self.message: str = message
+        self.message: str = _one_sentence(message)
+        super().__init__(self.message)
         self.kind: str = kind
         self.retry_after: int = retry_after
 
@@ -130,9 +141,10 @@ class RouteUnknown(Refusal):
 
 class RepositoryUnknown(Refusal):
     def __init__(self, name: str, known: Sequence[str]) -> None:
+        more = ", …" if len(known) > _REPOSITORIES_SHOWN_MAX else ""
+        listed = f"; the repositories are {', '.join(known[:_REPOSITORIES_SHOWN_MAX])}{more}" if known else ""
         super().__init__(
-            f"There is no repository `{shown(name)}` here. By path, an image is named REPOSITORY/IMAGE; "
-            f"the repositories are {', '.join(known)}.",
+            f"There is no repository `{shown(name)}` here. By path, an image is named REPOSITORY/IMAGE{listed}.",
             repository=shown(name),
         )
 
