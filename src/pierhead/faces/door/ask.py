@@ -85,13 +85,15 @@ class Body(Protocol):
 class Line(Protocol):
     """The part of the connection that a request needs."""
 
-    port: object
     peer: str
     local: tuple[str, int]
-    tls: bool
     reading_since: float
     pace: "Pace"
 
+    @property
+    def port(self) -> object: ...
+    @property
+    def tls(self) -> bool: ...
     def gone(self) -> bool: ...
     def cut(self) -> None: ...
     def say_continue(self) -> None: ...
@@ -282,6 +284,10 @@ class Ask:
             if size > limit:
                 raise TooLarge
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def stalled(self) -> bool:
+        """Whether the body was given up because it came too slowly."""
+        return isinstance(self._body.exception(), TimeoutError)
 
     def gone(self) -> bool:
         """Whether the client has left (a handler is not cancelled then: long work asks this between steps)."""

@@ -1,0 +1,346 @@
+"""The door: ports that take HTTP/1.1 requests, hand them to a face as values, and send what it answers.
+
+This file and its neighbours ``connection``, ``sending``, ``heads`` and ``bounds`` are the only ones that know the
+HTTP server (aiohttp's low-level one, best on uvloop). Faces use what is imported here from ``ask``.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from logging import Logger, getLogger
+from time import monotonic
+from typing import Final, cast
+
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+
+from pierhead.faces.door import heads
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, FileSlice, Gone, Handler, Stream, TooLarge
+from pierhead.faces.door.bounds import Room, Settings
+from pierhead.faces.door.connection import CLOSE, KEEP, Connection, OnAnswer, Shared, address
+from pierhead.faces.door.sending import Lost, Sender
+
+__all__ = ["ASK", "Answer", "Ask", "FileSlice", "Gone", "Port", "Room", "Settings", "Stream", "TooLarge", "tls_context"]
+
+# Where a page finds the Ask of its request: ``request[ASK]``.
+ASK: Final = web.RequestKey("ask", Ask)
+
+# RFC 9110 section 7.2: a host name, an IPv4 address or an IPv6 address in brackets, with or without a port.
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?\Z")
+_METHODS: Final = frozenset(heads.METHODS)
+
+
+class _Door(web.Server):
+    """Makes the connections of one port and serves their requests."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        shared: Shared,
+        loop: asyncio.AbstractEventLoop,
+        pages: web.Server | None,
+        is_page: Callable[[str], bool] | None,
+    ) -> None:
+        super().__init__(self.serve, loop=loop)
+        self._event_loop = loop
+        self._handler = handler
+        self._shared = shared
+        self._pages = pages
+        if pages is not None and is_page is not None:
+            lean, rich, chosen = self.request_factory, pages.request_factory, is_page
+            self.request_factory = lambda message, *rest: (rich if chosen(message.path) else lean)(message, *rest)
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, self._shared, self._event_loop)
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; returns what the HTTP server needs to know for the next."""
+        received = monotonic()
+        conn = cast(Connection, request.protocol)
+        method = request.method
+        content = request.content
+        fields = request.headers
+        length: int | None = 0
+        expects = None
+        if content is not EMPTY_PAYLOAD:
+            announced = fields.get("Content-Length")
+            length = None if announced is None else int(announced)
+            expects = fields.get("Expect")
+        raw = request.raw_path
+        refused = None
+        if method not in _METHODS:
+            refused = heads.BAD_METHOD
+        elif raw[0] != "/" or "#" in raw:
+            refused = heads.BAD_TARGET
+        elif expects is not None and expects.lower() != "100-continue":
+            refused = heads.BAD_EXPECT
+        elif (host := fields.get("Host")) != conn.host:
+            if host is not None and _HOST.match(host) is None:
+                refused = heads.BAD_HOST
+            else:
+                conn.host = host
+        target, _, query = raw.partition("?")
+        if query and query.count("&") >= self._shared.settings.parameters:
+            refused = heads.LONG_TARGET
+        ask = Ask(method, target, query, length, conn, fields, content, expects is not None, received)
+        if refused is None and request.__class__ is not web.BaseRequest:
+            return await self._page(conn, cast(web.Request, request), ask)
+        conn.begin(content, chunked=length is None)
+        sender = Sender(
+            conn,
+            request.writer,
+            head_only=method == "HEAD",
+            old=request.version[1] == 0,
+            ends=not request.keep_alive or self._shared.draining,
+        )
+        status = 0
+        try:
+            answer = await self._answer(ask, refused)
+            if content is not EMPTY_PAYLOAD and not content.is_eof():
+                sender.ends = True
+            status = await self._send(conn, sender, answer)
+            if sender.ends and content is not EMPTY_PAYLOAD and not content.is_eof():
+                await self._linger(conn, content)
+        finally:
+            now = monotonic()
+            conn.end(now)
+            self._shared.report(ask, status, sender.sent, now - received)
+        return CLOSE if sender.ends or self._shared.draining else KEEP
+
+    async def _answer(self, ask: Ask, refused: Answer | None) -> AnyAnswer:
+        if refused is not None:
+            return refused
+        try:
+            return await self._handler(ask)
+        except Gone:
+            return heads.BODY_BROKEN
+        except TooLarge:
+            return heads.BODY_LARGE
+        except TimeoutError as error:
+            if ask.stalled():
+                return heads.BODY_SLOW
+            self._shared.failed("A handler failed, the client got 500", error)
+        except Exception as error:
+            self._shared.failed("A handler failed, the client got 500", error)
+        return heads.BROKEN
+
+    async def _send(self, conn: Connection, sender: Sender, answer: AnyAnswer) -> int:
+        """Send it; returns the status that went out, 0 when the client was gone before."""
+        try:
+            if isinstance(answer, Answer):
+                await sender.answer(answer)
+            elif isinstance(answer, FileSlice):
+                await sender.file(answer)
+            else:
+                await sender.stream(answer)
+            return answer.status
+        except Lost:
+            sender.ends = True
+            conn.cut()
+            return answer.status if sender.started else 0
+        except Exception as error:
+            sender.ends = True
+            if sender.started:
+                self._shared.failed("An answer broke off, the connection was cut", error)
+                conn.cut()
+                return answer.status
+            self._shared.failed("An answer failed, the client got 500", error)
+        try:
+            await sender.answer(heads.BROKEN)
+        except Lost:
+            conn.cut()
+        return heads.BROKEN.status
+
+    async def _linger(self, conn: Connection, content: StreamReader) -> None:
+        """Give a client that still sends the time to read the answer. Closing at once would reset the connection,
+        and a reset may overtake the answer (RFC 9112 section 9.6); reading on would swallow the whole body."""
+        settings = self._shared.settings
+        transport = conn.transport
+        if transport is None:
+            return
+        try:
+            if transport.can_write_eof():
+                transport.write_eof()
+            async with asyncio.timeout(settings.linger_seconds):
+                took = 0
+                while took < settings.linger_bytes:
+                    piece = await content.read(65536)
+                    if not piece:
+                        return
+                    took += len(piece)
+                await asyncio.sleep(settings.linger_seconds)
+        except Exception:
+            return
+
+    async def _page(self, conn: Connection, request: web.Request, ask: Ask) -> web.StreamResponse:
+        """Let the mounted application answer; the connection reports it when it is out."""
+        conn.begin(request.content, chunked=ask.length is None, page=ask, writer=request.writer)
+        request[ASK] = ask
+        response: web.StreamResponse
+        try:
+            assert self._pages is not None
+            response = await self._pages.request_handler(request)
+        except web.HTTPException as answer:
+            answer.headers["Server"] = "Pierhead"
+            if self._shared.draining or not request.content.is_eof():
+                answer.force_close()
+            raise
+        except TimeoutError as error:
+            response = self._in_page(heads.BODY_SLOW if ask.stalled() else heads.BROKEN)
+            if not ask.stalled():
+                self._shared.failed("A page failed, the client got 500", error)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self._shared.failed("A page failed, the client got 500", error)
+            response = self._in_page(heads.BROKEN)
+        if not response.prepared:
+            response.headers["Server"] = "Pierhead"
+            if self._shared.draining or not request.content.is_eof():
+                response.force_close()
+        return response
+
+    def _in_page(self, answer: Answer) -> web.Response:
+        return web.Response(status=answer.status, body=bytes(answer.body), content_type="application/json")
+
+
+class Port:
+    """One listener and its connections.
+
+    ``label`` is what requests carry as ``port``. Either ``host`` and ``port`` (0 takes a free one) or a bound
+    ``sock``. ``pages`` is the low-level server of a mounted aiohttp application (``AppRunner.server`` after
+    ``setup()``; the same one may serve several ports) and gets the requests whose raw target ``is_page`` accepts.
+    ``on_answer(ask, status, bytes of the body, seconds)`` is called once per request, also for refusals of the door;
+    a status of 0 says that the client left before an answer. ``room`` lets several ports share one cap on
+    connections.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        label: object,
+        host: str | None = None,
+        port: int = 0,
+        *,
+        sock: socket.socket | None = None,
+        ssl: ssl.SSLContext | None = None,
+        settings: Settings | None = None,
+        pages: web.Server | None = None,
+        is_page: Callable[[str], bool] | None = None,
+        on_answer: OnAnswer | None = None,
+        logger: Logger | None = None,
+        room: Room | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.host = host
+        self.port = port
+        self._handler = handler
+        self._sock = sock
+        self._ssl = ssl
+        self._pages = pages
+        self._is_page = is_page
+        self._reuse_port = reuse_port
+        self._door: _Door | None = None
+        self._listener: asyncio.AbstractServer | None = None
+        self._shared = Shared(
+            settings=self.settings,
+            room=room or Room(self.settings.max_connections),
+            label=label,
+            tls=ssl is not None,
+            logger=logger or getLogger("pierhead.door"),
+            on_answer=on_answer,
+        )
+
+    @property
+    def label(self) -> object:
+        return self._shared.label
+
+    @property
+    def connections(self) -> int:
+        """Open connections, idle ones included."""
+        return 0 if self._door is None else len(self._door.connections)
+
+    @property
+    def running(self) -> int:
+        """Requests being handled."""
+        return self._shared.running
+
+    async def open(self) -> None:
+        """Bind and listen; ``port`` is then the bound one. Raises OSError when the address is taken or not ours."""
+        loop = asyncio.get_running_loop()
+        self._shared.draining = False
+        self._door = _Door(self._handler, self._shared, loop, self._pages, self._is_page)
+        sock = self._sock or self._bind()
+        try:
+            self._listener = await loop.create_server(
+                self._door,
+                sock=sock,
+                ssl=self._ssl,
+                backlog=self.settings.backlog,
+                # A client that never finishes the handshake is held to the deadline for heads.
+                ssl_handshake_timeout=self.settings.head_seconds if self._ssl else None,
+                ssl_shutdown_timeout=self.settings.linger_seconds if self._ssl else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        self.port = address(sock.getsockname())[1]
+
+    def _bind(self) -> socket.socket:
+        host = self.host or "0.0.0.0"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        infos = socket.getaddrinfo(host, self.port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(infos[0][4])
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def drain(self, seconds: float = 30.0) -> int:
+        """Stop: refuse new connections, close idle ones at once, let running requests finish, and cut what is still
+        there after ``seconds``. Returns the number of connections that were cut."""
+        door, listener = self._door, self._listener
+        if door is None or listener is None:
+            return 0
+        listener.close()
+        self._shared.draining = True
+        await asyncio.sleep(0)
+        deadline = monotonic() + seconds
+        while left := _open_connections(door):
+            for conn in left:
+                if conn.resting:
+                    conn.force_close()
+            if monotonic() >= deadline:
+                break
+            await asyncio.sleep(0.01)
+        for conn in left:
+            conn.cut()
+        # What still runs has lost its client: it gets a moment to notice, and is cancelled then.
+        last = monotonic() + min(1.0, seconds)
+        while self._shared.running and monotonic() < last:  # noqa: ASYNC110  (a count, looked at only while stopping)
+            await asyncio.sleep(0.01)
+        await door.shutdown(0.1)
+        self._door = self._listener = None
+        return len(left)
+
+
+def _open_connections(door: web.Server) -> list[Connection]:
+    return [conn for conn in door.connections if isinstance(conn, Connection) and conn.open]
+
+
+def tls_context(certificate: str, key: str, password: str | None = None) -> ssl.SSLContext:
+    """A context for a port: TLS 1.2 or later, HTTP/1.1 only. ``load_cert_chain`` on it later changes the certificate
+    for the next handshake. Raises OSError or ssl.SSLError when the files cannot be read or do not fit together."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(certificate, key, password)
+    return context
