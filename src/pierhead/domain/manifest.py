@@ -141,10 +141,9 @@ def parse(body: bytes, content_type: str | None) -> Manifest | Index:
     _spelling(document, _TOP, "")
     media_type = _media_type(document, content_type)
     version = document.get("schemaVersion")
-    if version == 1 or "fsLayers" in document:
-        raise ManifestInvalid(_SCHEMA_1)
-    if type(version) is not int or version != 2:
-        raise ManifestInvalid("schemaVersion must be 2")
+    if type(version) is not int or version != 2 or "fsLayers" in document:
+        old = (type(version) is int and version == 1) or "fsLayers" in document
+        raise ManifestInvalid(_SCHEMA_1 if old else "schemaVersion must be 2")
     read = _Reading(count_annotations=len(body) > limits.ANNOTATIONS_BYTES_MAX)
     if media_type in INDEX_TYPES:
         return _index(document, media_type, len(body), read)

@@ -64,7 +64,7 @@ def parse_content_range(text: str) -> tuple[int, int]:
 def check_chunk(content_range: str | None, content_length: int | None, offset: int, upload: str) -> int | None:
     """How many bytes the chunk has to bring; ``None`` if it does not say (a stream of chunked transfer).
 
-    ``offset`` is how many bytes the upload session ``upload`` holds; a chunk without ``Content-Range`` goes behind them.
+    The upload session ``upload`` holds ``offset`` bytes; a chunk without ``Content-Range`` goes behind them.
     Raises ContentRangeInvalid, SizeInvalid if range and length disagree, and UploadRangeWrong unless the chunk begins
     at ``offset``: what came twice, overlaps or leaves a gap is never stored in part.
     """
