@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 
-from pierhead.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+import pytest
+
+from pierhead.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, parse
+from pierhead.domain.refusals import ManifestInvalid
 
 Json = dict[str, object]
 
@@ -61,3 +64,15 @@ def without(document: Json, key: str) -> Json:
 
 def encoded(document: object) -> bytes:
     return json.dumps(document, indent=2).encode()
+
+
+def refusal(body: object, content_type: str | None = OCI_MANIFEST) -> str:
+    """The sentence that refuses `body`: bytes as they are, anything else as JSON."""
+    with pytest.raises(ManifestInvalid) as caught:
+        parse(body if isinstance(body, bytes) else encoded(body), content_type)
+    return caught.value.message
+
+
+def short(value: object) -> str:
+    """A test's name, which would else hold the whole of a long value."""
+    return repr(value)[:24]

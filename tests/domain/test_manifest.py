@@ -17,7 +17,7 @@ from pierhead.domain.manifest import (
     parse,
     referrer_descriptor,
 )
-from pierhead.domain.refusals import DigestUnsupported, ManifestInvalid, ManifestTooLarge
+from pierhead.domain.refusals import DigestUnsupported, ManifestTooLarge
 from tests.domain.documents import (
     CONFIG_TYPE,
     LAYER_TYPE,
@@ -27,6 +27,8 @@ from tests.domain.documents import (
     encoded,
     image,
     index,
+    refusal,
+    short,
     without,
 )
 
@@ -44,18 +46,6 @@ def parsed_index(document: Json, content_type: str | None = None) -> Index:
     found = parse(encoded(document), content_type)
     assert isinstance(found, Index)
     return found
-
-
-def refusal(body: object, content_type: str | None = OCI_MANIFEST) -> str:
-    """The sentence that refuses `body`: bytes as they are, anything else as JSON."""
-    with pytest.raises(ManifestInvalid) as caught:
-        parse(body if isinstance(body, bytes) else encoded(body), content_type)
-    return caught.value.message
-
-
-def short(value: object) -> str:
-    """A test's name, which would else hold the whole of a long value."""
-    return repr(value)[:24]
 
 
 # --- what is taken -------------------------------------------------------------------------------------------------
@@ -269,43 +259,6 @@ def test_a_key_that_go_would_read_as_another_is_refused(document: Json, place: s
     assert place in refusal(document, None)
 
 
-def test_a_key_given_twice_is_refused_wherever_it_stands() -> None:
-    body = encoded(image(other={"x": 1}))
-    assert "`config` is given twice" in refusal(body.replace(b'"other"', b'"config"'))
-    assert "`size` is given twice" in refusal(body.replace(b'"size": 10', b'"size": 10, "size": 10'))
-    assert "`x` is given twice" in refusal(body.replace(b'"x": 1', b'"x": 1, "x": 1'))
-
-
-GOOD = encoded(image())
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"", "not JSON at line 1 column 1"),
-        (b"\xef\xbb\xbf" + GOOD, "byte order mark"),
-        (GOOD.decode().encode("utf-16"), "not UTF-8 at byte 0"),
-        (GOOD.decode().encode("utf-16-le"), "not JSON"),
-        (GOOD + GOOD, "Extra data"),
-        (GOOD + b"\x00", "Extra data"),
-        (GOOD[:-2], "not JSON"),
-        (b"[" + GOOD + b"]", "not a JSON object"),
-        (b"null", "not a JSON object"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": NaN'), "NaN"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": -Infinity'), "-Infinity"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": "\\ud800"'), "surrogate"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": ["\\uDFff\\ud800"]'), "surrogate"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "\\ud83d": 0'), "surrogate"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": "\xed\xa0\x80"'), "not UTF-8"),
-        (GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": "a\nb"'), "control character"),
-        (GOOD.replace(b'"schemaVersion": 2', b"'schemaVersion': 2"), "not JSON"),
-        (b"// comment\n" + GOOD, "not JSON"),
-    ],
-)
-def test_what_is_no_strict_json_is_refused_with_the_place(body: bytes, why: str) -> None:
-    assert why in refusal(body)
-
-
 @pytest.mark.parametrize(
     "size",
     ["-1", "1.5", "1.0", "1e3", '"1"', "true", "null", "[]", str(2**63), "9" * 19, "1" + "0" * 5000, "1" * 1_000_000],
@@ -376,49 +329,6 @@ def test_annotations_have_a_limit_in_all() -> None:
     assert parsed_image(image(annotations={"": half, "a": half[2:]})).annotations
     entry = descriptor(1, OCI_MANIFEST, annotations={"a": half})
     assert "annotations have more than" in refusal(index(annotations={"b": half}) | {"manifests": [entry]}, None)
-
-
-# --- nesting: no recursion, whatever comes -------------------------------------------------------------------------
-
-
-def nested(levels: int) -> bytes:
-    """A good manifest whose innermost bracket stands at `levels`."""
-    inner = b"[" * (levels - 1) + b"]" * (levels - 1)
-    return GOOD.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "x": ' + inner)
-
-
-def test_nesting_up_to_the_limit_is_taken_and_not_beyond() -> None:
-    assert parse(nested(limits.MANIFEST_NESTING_MAX), None).media_type == OCI_MANIFEST
-    assert "nested deeper than 32 levels" in refusal(nested(limits.MANIFEST_NESTING_MAX + 1))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"[" * 100_000,
-        b"[" * 100_000 + b"]" * 100_000,
-        b'{"a":' * 100_000,
-        b'{"a":' * 100_000 + b"0" + b"}" * 100_000,
-        b"[" * 1_000,
-        b'{"a":[' * 1_000,
-        b"[" * 40 + b'"' + b'\\"' * 100_000,
-        b"[" * 40 + b'"\\',
-        b"[[]," * 10_000,
-        b"]" * 50 + b"[" * 50,
-    ],
-    ids=short,
-)
-def test_deep_nesting_is_refused_before_it_is_parsed(body: bytes) -> None:
-    assert "nested" in refusal(body) or "made of more than" in refusal(body) or "not JSON" in refusal(body)
-
-
-def test_brackets_in_texts_are_no_nesting() -> None:
-    text = "[{" * 1_000 + '"]\\"[' + "\\" * 7 + "[" * 1_000
-    assert parse(encoded(image(annotations={"a": text, text: "b"})), None).annotations["a"] == text
-
-
-def test_many_objects_side_by_side_are_refused() -> None:
-    assert "objects and lists" in refusal(image(x=[[]] * 40_000))
 
 
 # --- referrers -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(_COMPONENT)
 _IMAGE: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_FALLBACK: Final = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})(?:\.sig|\.att|\.sbom)?")
+_FALLBACK: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.sig|\.att|\.sbom)?")
 
 RESERVED_REPOSITORY_NAMES: Final = frozenset(
     {"v2", "api", "service", "repository", "token", "health", "livez", "readyz", "metrics"}
