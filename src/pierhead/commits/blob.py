@@ -8,7 +8,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import RepositoryReadOnly, UploadUnknown
-from pierhead.ports.blobs import Landed
+from pierhead.ports.landed import Landed
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import BlobState, ImageId, RepositoryId
 

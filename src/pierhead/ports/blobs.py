@@ -19,16 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pierhead.domain.digest import Digest
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """Bytes that are durable: in the store under ``generation``, or, if small, in ``body`` for the row to carry."""
-
-    digest: Digest
-    size: int
-    generation: str
-    body: bytes | None
+from pierhead.ports.landed import Landed as Landed
 
 
 @dataclass(frozen=True, slots=True)
