@@ -1,0 +1,56 @@
+"""Who may import whom. The rules stand in pyproject.toml; here they are run, and shown to bite."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOT, SOURCE
+
+_LINT = "import sys; from importlinter.cli import lint_imports_command as lint; sys.exit(lint())"
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on the package in `folder`/src with the settings of `folder`."""
+    command = [sys.executable, "-c", _LINT, "--no-cache"]
+    environment = {"PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_imports_go_only_where_the_arrows_point() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("planted_in", "statement", "rule"),
+    [
+        ("domain/planted.py", "import time", "domain, ports and commits are pure"),
+        ("commits/planted.py", "import apsw", "domain, ports and commits are pure"),
+        ("domain/planted.py", "import pierhead.ports", "layers"),
+        ("utils/__init__.py", "", "layers"),
+        ("actions/push_blob.py", "import pierhead.ports.upstream", "a push never talks to an upstream"),
+        ("actions/pull_blob.py", "import pierhead.actions.push_blob", "adapters are strangers, and so are verbs"),
+        ("adapters/system/planted.py", "import pierhead.adapters.files", "adapters are strangers, and so are verbs"),
+        ("adapters/files/planted.py", "import pierhead.commits", "adapters know ports and domain only"),
+        ("commits/planted.py", "import pierhead.ports.blobs", "a transaction touches rows and nothing else"),
+        ("faces/v2/planted.py", "import pierhead.faces.rest", "faces meet only at the door"),
+        ("cli/planted.py", "import pierhead.adapters", "the command line speaks REST"),
+    ],
+)
+def test_a_planted_violation_is_reported(planted_in: str, statement: str, rule: str, tmp_path: Path) -> None:
+    """A contract that names nothing any more would hold for ever; this shows that these do not."""
+    shutil.copytree(SOURCE, tmp_path / "src" / "pierhead", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = tmp_path / "src" / "pierhead" / planted_in
+    planted.parent.mkdir(exist_ok=True)
+    with planted.open("a") as file:
+        file.write(f"\n{statement}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0
+    broken = [line for line in done.stdout.splitlines() if line.endswith("BROKEN")]
+    assert any(line.startswith(rule) for line in broken), done.stdout + done.stderr
