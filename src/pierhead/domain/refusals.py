@@ -280,14 +280,13 @@ class RepositoryReadOnly(Refusal):
 
 
 class WrongPort(Refusal):
-    """A push to a group or a proxy: ``right`` is where it goes, host:port/image, or a sentence if there is none."""
+    """A push to a group or a proxy. ``port`` is the wrong one, None if it was named by path; ``right`` is
+    host:port/image, empty if the account may push nowhere."""
 
-    def __init__(self, repository: str, port: int, right: str) -> None:
-        super().__init__(
-            f"This port ({port}) is for pulling. Push to {right}." if right else f"{repository} takes no pushes.",
-            repository=repository,
-            push_to=right,
-        )
+    def __init__(self, repository: str, port: int | None, right: str) -> None:
+        wrong = f"{repository} takes no pushes." if port is None else f"This port ({port}) is for pulling."
+        there = f"Push to {right}." if right else "There is no repository that you may push to."
+        super().__init__(f"{wrong} {there}", repository=repository, push_to=right)
 
 
 class DeletionUnsupported(Refusal):

@@ -1,0 +1,43 @@
+"""GET and HEAD of a blob."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pierhead.commits.blob import renew_blob
+from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName
+from pierhead.domain.refusals import BlobUnknown
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.kind import ComingBlob, Missing, StoredBlob
+from pierhead.repositories.table import Entry
+
+_HOUR: Final = 3_600_000_000
+
+
+async def pull_blob(
+    entry: Entry, who: Principal, image: ImageName, digest: Digest, *, head: bool
+) -> StoredBlob | ComingBlob:
+    """Raises Denied, BlobUnknown, Unavailable, UpstreamLimited.
+
+    Who asks HEAD of a push port means to name the blob in a manifest soon, so one whose review is near is kept on.
+    """
+    if entry.kind != "group":
+        require(who, Right.PULL, entry.name, image)
+    found = await entry.repository.blob(who, image, digest, head=head)
+    if isinstance(found, Missing):
+        raise BlobUnknown(image, digest, entry.name)
+    if head and isinstance(entry.repository, Hosted):
+        await _keep(entry.repository, image, digest)
+    return found
+
+
+async def _keep(hosted: Hosted, image: ImageName, digest: Digest) -> None:
+    parts = hosted.parts
+    row = await parts.store.lookups.known(digest)
+    review = None if row is None else await parts.store.lookups.review(row.id)
+    if review is None or review - parts.clock.now() > min(_HOUR, parts.lease // 2):
+        return
+    if not await parts.store.write(lambda tx: renew_blob(tx, hosted.row_id, image, digest, parts.lease)):
+        raise BlobUnknown(image, digest, hosted.name)

@@ -1,0 +1,173 @@
+"""Uploads: begun, continued, ended, asked about, given up; and blobs that come in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pierhead.commits.blob import Place
+from pierhead.commits.upload import cancel_upload, open_upload
+from pierhead.domain.access import Grant
+from pierhead.domain.digest import Digest
+from pierhead.domain.ranges import check_chunk
+from pierhead.domain.refusals import BlobTooLarge, DigestMismatch, UploadRangeWrong, UploadUnknown
+from pierhead.ports.blobs import Incoming, UploadBusy, UploadMissing
+from pierhead.ports.metadata.values import UploadRow
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.landing import land
+
+Pieces = Callable[[], Awaitable[list[bytes]]]
+"""Gives the next pieces of a body, none at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came."""
+
+    pieces: Pieces
+    length: int | None
+    content_range: str | None
+
+
+async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
+    """Opens a session and returns its id. Raises RepositoryReadOnly, TooManyUploads."""
+    parts = hosted.parts
+    upload = parts.entropy.token(16).hex()
+    row = UploadRow(upload, hosted.row_id, grant.image, grant.principal.name, algorithm, parts.clock.now(), None)
+    await parts.store.write(
+        lambda tx: open_upload(tx, row, hosted.name, parts.uploads_per_account),
+        durable=False,
+    )
+    return upload
+
+
+async def push_whole(hosted: Hosted, grant: Grant, digest: Digest, chunk: Chunk) -> None:
+    """A blob in one request. Raises DigestMismatch, BlobTooLarge, RepositoryReadOnly; then nothing is left of it."""
+    parts = hosted.parts
+    _fits(chunk.length or 0, parts.blob_bytes_max)
+    incoming = await parts.blobs.begin(parts.entropy.token(16).hex(), digest.algorithm, chunk.length)
+    try:
+        await _receive(incoming, chunk, parts.blob_bytes_max)
+    except BaseException:
+        await incoming.discard()
+        raise
+    await land(incoming, digest, _place(hosted, grant, None), parts.store, parts.blobs)
+
+
+async def append_chunk(hosted: Hosted, grant: Grant, upload: str, chunk: Chunk) -> int:
+    """Adds to a session and returns how many bytes it holds then. What came before a broken connection is kept.
+
+    Raises UploadUnknown, UploadRangeWrong, ContentRangeInvalid, SizeInvalid, BlobTooLarge.
+    """
+    row = await _session(hosted, grant, upload)
+    incoming = await _open(hosted, row, chunk)
+    try:
+        check_chunk(chunk.content_range, chunk.length, incoming.size, upload)
+        _fits(incoming.size + (chunk.length or 0), hosted.parts.blob_bytes_max)
+        await _receive(incoming, chunk, hosted.parts.blob_bytes_max)
+    except BlobTooLarge:
+        await _give_up(hosted, incoming, upload)
+        raise
+    except BaseException:
+        await incoming.keep()
+        raise
+    size = incoming.size
+    await incoming.keep()
+    return size
+
+
+async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Digest, chunk: Chunk) -> None:
+    """Takes the last bytes, compares, and makes a blob of the session.
+
+    The same request again, after its answer was lost, is answered again. Raises what ``append_chunk`` raises, and
+    DigestMismatch, which ends the session.
+    """
+    row = await _session(hosted, grant, upload, ended=True)
+    if row.ended is not None:
+        if row.ended == digest:
+            return
+        raise UploadUnknown
+    incoming = await _open(hosted, row, chunk)
+    try:
+        check_chunk(chunk.content_range, chunk.length, incoming.size, upload)
+        _fits(incoming.size + (chunk.length or 0), hosted.parts.blob_bytes_max)
+        await _receive(incoming, chunk, hosted.parts.blob_bytes_max)
+    except BlobTooLarge:
+        await _give_up(hosted, incoming, upload)
+        raise
+    except BaseException:
+        await incoming.keep()
+        raise
+    try:
+        await land(incoming, digest, _place(hosted, grant, upload), hosted.parts.store, hosted.parts.blobs)
+    except DigestMismatch:
+        await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+        raise
+
+
+async def upload_offset(hosted: Hosted, grant: Grant, upload: str) -> int:
+    """How many bytes the session holds. Raises UploadUnknown."""
+    await _session(hosted, grant, upload)
+    return hosted.parts.blobs.held(upload) or 0
+
+
+async def abandon_upload(hosted: Hosted, grant: Grant, upload: str) -> None:
+    """Forgets the session and its bytes. Raises UploadUnknown."""
+    await _session(hosted, grant, upload)
+    if not await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False):
+        raise UploadUnknown
+    try:
+        await hosted.parts.blobs.drop(upload)
+    except UploadBusy:
+        return  # somebody writes to it still; what is left without a row is reaped
+
+
+async def _session(hosted: Hosted, grant: Grant, upload: str, *, ended: bool = False) -> UploadRow:
+    """A session is bound to repository, image and account: another's is not there (CVE-2026-32589 was this)."""
+    if len(upload) != 32 or not upload.isalnum() or not upload.isascii():
+        raise UploadUnknown
+    row = await hosted.parts.store.lookups.upload(upload)
+    if (
+        row is None
+        or row.repository != hosted.row_id
+        or row.image != grant.image
+        or row.account != grant.principal.name
+        or (row.ended is not None and not ended)
+    ):
+        raise UploadUnknown
+    return row
+
+
+async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
+    blobs = hosted.parts.blobs
+    try:
+        if blobs.held(row.id) is None:
+            return await blobs.begin(row.id, row.algorithm, chunk.length)
+        return await blobs.resume(row.id, row.algorithm)
+    except UploadMissing:
+        return await blobs.begin(row.id, row.algorithm, chunk.length)
+    except UploadBusy as busy:
+        why = "Another request is writing to it just now."
+        raise UploadRangeWrong(blobs.held(row.id) or 0, row.id, why) from busy
+
+
+async def _receive(incoming: Incoming, chunk: Chunk, most: int) -> None:
+    if chunk.length == 0:
+        return
+    while pieces := await chunk.pieces():
+        _fits(incoming.size + sum(map(len, pieces)), most)
+        await incoming.append(pieces)
+
+
+async def _give_up(hosted: Hosted, incoming: Incoming, upload: str) -> None:
+    await incoming.discard()
+    await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+
+
+def _fits(size: int, most: int) -> None:
+    if size > most:
+        raise BlobTooLarge(most)
+
+
+def _place(hosted: Hosted, grant: Grant, upload: str | None) -> Place:
+    return Place(hosted.row_id, hosted.name, grant.image, hosted.parts.lease, upload)

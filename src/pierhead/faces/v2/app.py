@@ -1,0 +1,121 @@
+"""The distribution API on every port: who asks, what for, and which verb answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pierhead.domain.access import Principal
+from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.refusals import MethodUnsupported, Refusal, RepositoryUnknown, Unavailable
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
+from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.guard import Guard
+from pierhead.faces.v2 import blobs, lists, manifests, uploads
+from pierhead.faces.v2.asked import Asked
+from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
+from pierhead.faces.v2.route import ALLOWED, Kind, Route, parse
+from pierhead.ports.blobs import StoreFailed
+from pierhead.repositories.table import Entry, Table
+
+Verb = Callable[[Asked], Awaitable[AnyAnswer]]
+
+VERBS: Final[dict[tuple[Kind, str], Verb]] = {
+    (Kind.MANIFEST, "GET"): manifests.get,
+    (Kind.MANIFEST, "HEAD"): manifests.head,
+    (Kind.MANIFEST, "PUT"): manifests.put,
+    (Kind.MANIFEST, "DELETE"): manifests.delete,
+    (Kind.BLOB, "GET"): blobs.get,
+    (Kind.BLOB, "HEAD"): blobs.head,
+    (Kind.BLOB, "DELETE"): blobs.delete,
+    (Kind.UPLOADS, "POST"): uploads.begin,
+    (Kind.UPLOAD, "GET"): uploads.status,
+    (Kind.UPLOAD, "HEAD"): uploads.status,
+    (Kind.UPLOAD, "PATCH"): uploads.append,
+    (Kind.UPLOAD, "PUT"): uploads.finish,
+    (Kind.UPLOAD, "DELETE"): uploads.cancel,
+    (Kind.TAGS, "GET"): lists.tags,
+    (Kind.TAGS, "HEAD"): lists.tags,
+    (Kind.REFERRERS, "GET"): lists.referrers,
+    (Kind.REFERRERS, "HEAD"): lists.referrers,
+}
+
+_ROUTES_REMEMBERED_MAX: Final = 4_096
+
+
+class V2:
+    """A handler for the door. ``table`` is replaced whole when the configuration changes."""
+
+    def __init__(self, table: Table, guard: Guard) -> None:
+        self.table = table
+        self.guard = guard
+        self._routes: dict[
+            tuple[RepositoryName | None, str], tuple[Route, RepositoryName | None, ImageName | None]
+        ] = {}
+
+    def replace(self, table: Table) -> None:
+        """From now on requests are answered by another table."""
+        self.table = table
+        self._routes.clear()
+
+    async def __call__(self, ask: Ask) -> AnyAnswer:
+        """Never raises a refusal: each becomes its answer."""
+        try:
+            who = await self.guard.principal(ask)
+            return await self._answer(ask, who)
+        except Refusal as refusal:
+            ask.note["refused"] = type(refusal).__name__
+            return refused(refusal, ask.method)
+        except Unavailable as failure:
+            ask.note["unavailable"] = failure.message
+            return unavailable(failure)
+        except StoreFailed as failure:
+            ask.note["unavailable"] = str(failure)
+            why = "The disk is full" if failure.full else "The storage cannot be written"
+            return unavailable(Unavailable(f"{why}: pushes are refused, pulls work.", retry_after=30))
+
+    async def _answer(self, ask: Ask, who: Principal) -> AnyAnswer:
+        connector = ask.port
+        assert isinstance(connector, Connector)
+        note = ask.note
+        note["account"] = who.name
+        route, repository, image = self._routed(connector.repository, ask.target)
+        method = ask.method
+        if method not in ALLOWED[route.kind]:
+            raise MethodUnsupported(method, ALLOWED[route.kind])
+        if image is None or repository is None:
+            if route.kind is Kind.PING:
+                return Answer(200, (VERSION, JSON), b"{}")
+            return await lists.catalog(self.table, connector, ask, who)
+        entry = self.table.entry(repository)
+        note["repository"] = repository
+        note["image"] = image
+        asked = Asked(ask, who, self.table, connector, entry, image, route.item)
+        return await VERBS[route.kind, method](asked)
+
+    def _routed(
+        self, repository: RepositoryName | None, target: str
+    ) -> tuple[Route, RepositoryName | None, ImageName | None]:
+        """What a path means on a port; remembered, since parsing is a good part of answering a small request."""
+        key = (repository, target)
+        found = self._routes.get(key)
+        if found is None:
+            route = parse(target)
+            image: ImageName | None = None
+            if route.kind not in (Kind.PING, Kind.CATALOG):
+                image = ImageName.parse(route.name)
+                if repository is None:
+                    repository, image = self._by_path(image)
+            found = (route, repository, image)
+            if route.kind in (Kind.MANIFEST, Kind.BLOB, Kind.PING):
+                if len(self._routes) >= _ROUTES_REMEMBERED_MAX:
+                    self._routes.clear()
+                self._routes[key] = found
+        return found
+
+    def _by_path(self, full: ImageName) -> tuple[RepositoryName, ImageName]:
+        first, rest = full.head()
+        entry: Entry | None = self.table.entries.get(RepositoryName(first))
+        if entry is None or not rest:
+            raise RepositoryUnknown(first, list(self.table.entries))
+        return entry.name, ImageName(rest)

@@ -1,0 +1,98 @@
+"""One request of the distribution API, parsed, on its way to a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from pierhead.domain.access import Grant, Principal, Right, require
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName
+from pierhead.domain.refusals import (
+    DeletionUnsupported,
+    DigestInvalid,
+    EncodingRefused,
+    QueryInvalid,
+    StageFilledByPromotion,
+)
+from pierhead.faces.door.ask import Ask
+from pierhead.faces.door.connectors import Connector
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.table import Entry, Table
+
+_PARAMETERS_MAX = 64
+
+
+@dataclass(slots=True)
+class Asked:
+    """``entry`` is the repository that was named, by port or by path; ``item`` is what stands behind the route word."""
+
+    ask: Ask
+    who: Principal
+    table: Table
+    connector: Connector
+    entry: Entry
+    image: ImageName
+    item: str
+
+    @property
+    def path(self) -> str:
+        """The address of the image on this port, for ``Location`` and ``Link``: relative, so that any proxy may stand
+        in front."""
+        if self.connector.repository is None:
+            return f"/v2/{self.entry.name}/{self.image}"
+        return f"/v2/{self.image}"
+
+    def for_push(self, reference: str = "TAG") -> tuple[Hosted, Grant]:
+        """Where a push goes, and leave for it.
+
+        Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied.
+        """
+        port = None if self.connector.repository is None else int(self.connector.external.rpartition(":")[2])
+        target = self.table.hosted_for_push(self.entry, self.who, self.image, port)
+        if target.stage and not self.who.may(Right.PUSH, target.name):
+            raise StageFilledByPromotion(target.name, self.image, reference, target.stage)
+        grant = require(self.who, Right.PUSH, target.name, self.image)
+        self.ask.note["member"] = target.name
+        assert isinstance(target.repository, Hosted)
+        return target.repository, grant
+
+    def for_deletion(self) -> tuple[Hosted, Grant]:
+        """Raises DeletionUnsupported for a group or a proxy, Denied."""
+        if not isinstance(self.entry.repository, Hosted):
+            raise DeletionUnsupported(self.entry.name, self.entry.kind)
+        return self.entry.repository, require(self.who, Right.DELETE, self.entry.name, self.image)
+
+    def circumstances(self) -> Mapping[str, object]:
+        """What an event tells of the request besides its subject."""
+        return {"address": self.ask.peer, "agent": (self.ask.get("User-Agent") or "")[:200]}
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""
+        return parameters_of(self.ask)
+
+    def parameter(self, name: str) -> str | None:
+        """The first of this name."""
+        return next((value for key, value in self.parameters() if key == name), None)
+
+    def the_digest(self) -> Digest:
+        """The one ``digest`` parameter. Raises DigestInvalid for none or several, DigestUnsupported."""
+        given = [value for key, value in self.parameters() if key == "digest"]
+        if len(given) != 1:
+            raise DigestInvalid(",".join(given), "the parameter `digest` is needed, once")
+        return Digest.parse(given[0])
+
+    def refuse_encoding(self) -> None:
+        """Raises EncodingRefused for a body that came encoded."""
+        encoding = self.ask.get("Content-Encoding")
+        if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+            raise EncodingRefused(encoding)
+
+
+def parameters_of(ask: Ask) -> list[tuple[str, str]]:
+    """The query of a request, in order. Raises QueryInvalid if there is too much of it or it is no text."""
+    try:
+        return parse_qsl(ask.query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX, errors="strict")
+    except ValueError as error:
+        raise QueryInvalid("query", f"it has more than {_PARAMETERS_MAX} parameters, or is not UTF-8") from error

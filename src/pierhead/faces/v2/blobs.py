@@ -1,0 +1,127 @@
+"""GET, HEAD and DELETE of /v2/NAME/blobs/DIGEST, with byte ranges (RFC 9110, section 14)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Final
+
+from pierhead.actions.delete_content import delete_blob_link
+from pierhead.actions.pull_blob import pull_blob
+from pierhead.domain.digest import Digest
+from pierhead.domain.ranges import Slice, parse_range
+from pierhead.faces.door.ask import Answer, AnyAnswer, FileSlice, Stream
+from pierhead.faces.v2.asked import Asked
+from pierhead.faces.v2.errors import VERSION
+from pierhead.ports.blobs import SendBytes
+from pierhead.repositories.kind import ComingBlob, StoredBlob
+
+_BYTES: Final = ("Content-Type", "application/octet-stream")
+_RANGES: Final = ("Accept-Ranges", "bytes")
+_NO_SNIFFING: Final = ("X-Content-Type-Options", "nosniff")
+_BOUNDARY: Final = "pierhead-byte-ranges"
+_PIECE: Final = 256 * 1024
+
+
+async def get(asked: Asked) -> AnyAnswer:
+    """The bytes, a range of them, or several."""
+    digest = Digest.parse(asked.item)
+    found = await pull_blob(asked.entry, asked.who, asked.image, digest, head=False)
+    ask = asked.ask
+    ask.note["member"] = found.member
+    headers = _headers(digest)
+    wanted = ask.get("Range")
+    if wanted is None or (ask.get("If-Range") or f'"{digest}"') != f'"{digest}"':
+        known = ask.get("If-None-Match")
+        if known is not None and f'"{digest}"' in known:
+            return Answer(304, headers)
+        return _part(found, 200, headers, 0, found.size)
+    slices = parse_range(wanted, found.size)
+    if slices is None:
+        return _part(found, 200, headers, 0, found.size)
+    if isinstance(slices, Slice):
+        last = slices.start + slices.count - 1
+        headers.append(("Content-Range", f"bytes {slices.start}-{last}/{found.size}"))
+        return _part(found, 206, headers, slices.start, slices.count)
+    return _several(found, headers, slices)
+
+
+async def head(asked: Asked) -> Answer:
+    """Length and digest."""
+    digest = Digest.parse(asked.item)
+    found = await pull_blob(asked.entry, asked.who, asked.image, digest, head=True)
+    asked.ask.note["member"] = found.member
+    return Answer(200, _headers(digest), length=found.size)
+
+
+async def delete(asked: Asked) -> Answer:
+    """202 when the image has it no more."""
+    hosted, grant = asked.for_deletion()
+    await delete_blob_link(hosted, grant, Digest.parse(asked.item), asked.circumstances())
+    return Answer(202, (VERSION,))
+
+
+def _headers(digest: Digest) -> list[tuple[str, str]]:
+    return [
+        VERSION,
+        _BYTES,
+        ("Docker-Content-Digest", digest),
+        ("ETag", f'"{digest}"'),
+        _RANGES,
+        _NO_SNIFFING,
+    ]
+
+
+def _part(
+    found: StoredBlob | ComingBlob, status: int, headers: list[tuple[str, str]], start: int, count: int
+) -> AnyAnswer:
+    if isinstance(found, ComingBlob):
+        return Stream(status, headers, found.source.pieces(start, count), count)
+    if isinstance(found.delivery, SendBytes):
+        return Answer(status, headers, memoryview(found.delivery.body)[start : start + count])
+    return FileSlice(status, headers, found.delivery.path, start, count)
+
+
+def _several(found: StoredBlob | ComingBlob, headers: list[tuple[str, str]], slices: list[Slice]) -> Stream:
+    """multipart/byteranges, which podman's partial pulls ask for."""
+    parts: list[tuple[bytes, Slice]] = []
+    for one in slices:
+        head = (
+            f"\r\n--{_BOUNDARY}\r\nContent-Type: application/octet-stream\r\n"
+            f"Content-Range: bytes {one.start}-{one.start + one.count - 1}/{found.size}\r\n\r\n"
+        )
+        parts.append((head.encode(), one))
+    end = f"\r\n--{_BOUNDARY}--\r\n".encode()
+    length = sum(len(head) + one.count for head, one in parts) + len(end)
+    kept = [header for header in headers if header is not _BYTES]
+    kept.append(("Content-Type", f"multipart/byteranges; boundary={_BOUNDARY}"))
+    return Stream(206, kept, _pieces(found, parts, end), length)
+
+
+async def _pieces(found: StoredBlob | ComingBlob, parts: list[tuple[bytes, Slice]], end: bytes) -> AsyncIterator[bytes]:
+    for head, one in parts:
+        yield head
+        async for piece in _read(found, one.start, one.count):
+            yield piece
+    yield end
+
+
+async def _read(found: StoredBlob | ComingBlob, start: int, count: int) -> AsyncIterator[bytes]:
+    if isinstance(found, ComingBlob):
+        async for piece in found.source.pieces(start, count):
+            yield piece
+    elif isinstance(found.delivery, SendBytes):
+        yield found.delivery.body[start : start + count]
+    else:
+        fd = await asyncio.to_thread(os.open, found.delivery.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while count:
+                piece = await asyncio.to_thread(os.pread, fd, min(count, _PIECE), start)
+                if not piece:
+                    return
+                yield piece
+                start += len(piece)
+                count -= len(piece)
+        finally:
+            os.close(fd)

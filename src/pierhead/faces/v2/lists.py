@@ -1,0 +1,112 @@
+"""Lists: tags, referrers, and the catalogue of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.digest import Digest
+from pierhead.domain.manifest import OCI_INDEX
+from pierhead.domain.names import ImageName
+from pierhead.domain.ranges import Page, parse_page
+from pierhead.domain.refusals import ImageUnknown
+from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.connectors import Connector
+from pierhead.faces.v2.asked import Asked, parameters_of
+from pierhead.faces.v2.errors import JSON, VERSION, quoted
+from pierhead.repositories.kind import Missing
+from pierhead.repositories.table import Entry, Table
+
+_INDEX: Final = ("Content-Type", OCI_INDEX)
+
+
+async def tags(asked: Asked) -> Answer:
+    """One page, sorted; ``Link`` leads to the next (OCI distribution specification, "Listing Tags")."""
+    _may_read(asked.who, asked.entry, asked.image)
+    page = _page(asked.parameters())
+    found = await asked.entry.repository.tags(asked.who, asked.image, page.last, page.n)
+    if isinstance(found, Missing):
+        raise ImageUnknown(asked.image, asked.entry.name)
+    body = msgspec.json.encode({"name": _shown(asked), "tags": list(found.tags)})
+    headers = [VERSION, JSON, *_warnings(found.left_out)]
+    if found.more and found.tags:
+        headers.append(_link(f"{asked.path}/tags/list", page.n, found.tags[-1]))
+    return Answer(200, headers, body)
+
+
+async def referrers(asked: Asked) -> Answer:
+    """An index of what refers to the digest; empty, never 404, since clients would fall back to tags for good."""
+    _may_read(asked.who, asked.entry, asked.image)
+    subject = Digest.parse(asked.item)
+    artifact_type = asked.parameter("artifactType")
+    found = await asked.entry.repository.referrers(asked.who, asked.image, subject, artifact_type)
+    body = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(found.listed)})
+    headers = [VERSION, _INDEX, *_warnings(found.left_out)]
+    if artifact_type is not None:
+        headers.append(("OCI-Filters-Applied", "artifactType"))
+    return Answer(200, headers, body)
+
+
+async def catalog(table: Table, connector: Connector, ask: Ask, who: Principal) -> Answer:
+    """Images of the port's repository; on the main port of all but groups, named by path."""
+    page = _page(parameters_of(ask))
+    if connector.repository is not None:
+        entry = table.entry(connector.repository)
+        found = await entry.repository.images(who, page.last, page.n) if _reads(who, entry) else None
+        names: Sequence[str] = () if found is None else found.images
+        more = found is not None and found.more
+        left_out: Sequence[str] = () if found is None else found.left_out
+    else:
+        names, more, left_out = await _everywhere(table, who, page)
+    headers = [VERSION, JSON, *_warnings(left_out)]
+    if more and names:
+        headers.append(_link("/v2/_catalog", page.n, names[-1]))
+    return Answer(200, headers, msgspec.json.encode({"repositories": list(names)}))
+
+
+async def _everywhere(table: Table, who: Principal, page: Page) -> tuple[list[str], bool, list[str]]:
+    """Repositories in the order that sorts REPOSITORY/IMAGE, each from where the last page ended."""
+    names: list[str] = []
+    left_out: list[str] = []
+    wanted = page.n + 1
+    for entry in sorted(table.entries.values(), key=lambda entry: f"{entry.name}/"):
+        prefix = f"{entry.name}/"
+        if entry.kind == "group" or not _reads(who, entry) or (page.last > prefix and not page.last.startswith(prefix)):
+            continue
+        after = page.last.removeprefix(prefix) if page.last.startswith(prefix) else ""
+        found = await entry.repository.images(who, after, wanted - len(names))
+        names += [prefix + image for image in found.images]
+        left_out += found.left_out
+        if len(names) >= wanted:
+            break
+    return names[: page.n], len(names) > page.n, left_out
+
+
+def _page(parameters: list[tuple[str, str]]) -> Page:
+    given = dict(reversed(parameters))
+    return parse_page(given.get("n"), given.get("last"))
+
+
+def _reads(who: Principal, entry: Entry) -> bool:
+    return entry.kind == "group" or who.may(Right.PULL, entry.name)
+
+
+def _may_read(who: Principal, entry: Entry, image: ImageName) -> None:
+    if entry.kind != "group":
+        require(who, Right.PULL, entry.name, image)
+
+
+def _shown(asked: Asked) -> str:
+    return asked.path.removeprefix("/v2/")
+
+
+def _link(path: str, n: int, last: str) -> tuple[str, str]:
+    return ("Link", f'<{path}?n={n}&last={quote(last, safe="")}>; rel="next"')
+
+
+def _warnings(left_out: Sequence[str]) -> list[tuple[str, str]]:
+    return [("Warning", f'299 - "{quoted(reason)}"') for reason in left_out]

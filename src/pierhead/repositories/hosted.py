@@ -1,0 +1,101 @@
+"""A hosted repository: what was pushed to it."""
+
+from __future__ import annotations
+
+import json
+
+from pierhead.domain.access import Principal
+from pierhead.domain.digest import Digest
+from pierhead.domain.manifest import Index, parse, referrer_descriptor
+from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
+from pierhead.ports.blobs import SendBytes
+from pierhead.ports.metadata.store import Lookups, Members
+from pierhead.ports.metadata.values import RepositoryId
+from pierhead.repositories.kind import MISSING, Found, ImageList, Missing, ReferrerList, StoredBlob, TagList
+from pierhead.repositories.parts import Parts
+
+
+class Hosted:
+    """Answers from the database alone; nothing in here waits for anything but the disk."""
+
+    kind = "hosted"
+
+    def __init__(self, name: RepositoryName, row_id: RepositoryId, parts: Parts) -> None:
+        self.name = name
+        self.row_id = row_id
+        self.parts = parts
+        self._members = (row_id,)
+        self._lookups = parts.store.lookups
+
+    async def manifest(self, who: Principal, image: ImageName, reference: Reference, *, head: bool) -> Found | Missing:
+        """By tag or digest."""
+        lookups = self._lookups
+        if isinstance(reference, Digest):
+            hits = await lookups.manifest(self._members, image, reference)
+        else:
+            hits = await lookups.tag(self._members, image, reference)
+        if not hits:
+            return MISSING
+        return Found(self.name, await lookups.stored(hits[0].manifest))
+
+    async def blob(self, who: Principal, image: ImageName, digest: Digest, *, head: bool) -> StoredBlob | Missing:
+        """One that this image was given."""
+        hit = await self._lookups.blob(self._members, image, digest)
+        if hit is None:
+            return MISSING
+        row = hit[1]
+        if row.body is not None:
+            return StoredBlob(self.name, row.size, SendBytes(row.body))
+        return StoredBlob(self.name, row.size, self.parts.blobs.open(row.digest, row.generation, row.size))
+
+    async def tags(self, who: Principal, image: ImageName, last: str, limit: int) -> TagList | Missing:
+        """One more is asked for than is wanted, which tells whether there is another page."""
+        found = await self._lookups.tags(self._members, image, last, limit + 1)
+        if found is None:
+            return MISSING
+        return TagList(found[:limit], len(found) > limit)
+
+    async def images(self, who: Principal, last: str, limit: int) -> ImageList:
+        """Images that hold a manifest."""
+        found = await self._lookups.images(self._members, last, limit + 1)
+        return ImageList(found[:limit], len(found) > limit)
+
+    async def referrers(
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
+    ) -> ReferrerList:
+        """Those that were pushed with this subject, and those that old clients keep under the fallback tag."""
+        return ReferrerList(await local_referrers(self._lookups, self._members, image, subject, artifact_type))
+
+
+async def local_referrers(
+    lookups: Lookups, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
+) -> list[dict[str, object]]:
+    """What local repositories hold, each digest once, as descriptors of the referrers answer.
+
+    An index under the tag ``sha256-<hex>`` is merged in, as the specification asks ("Referrers Tag Schema"). Nobody
+    checked that what it lists refers to the subject, so these entries are marked.
+    """
+    listed: dict[str, dict[str, object]] = {}
+    for row in await lookups.referrers(members, image, subject, artifact_type):
+        stored = await lookups.stored(row.manifest)
+        listed.setdefault(row.digest, referrer_descriptor(parse(stored.body, stored.media_type), row.digest))
+    fallback = Tag(f"{subject.algorithm}-{subject.hex}")
+    for hit in await lookups.tag(members, image, fallback):
+        stored = await lookups.stored(hit.manifest)
+        for entry in fallback_entries(stored.body, stored.media_type):
+            if artifact_type is None or entry.get("artifactType") == artifact_type:
+                listed.setdefault(str(entry["digest"]), entry)
+    return list(listed.values())
+
+
+def fallback_entries(body: bytes, media_type: str) -> list[dict[str, object]]:
+    """The descriptors of an index that a client keeps under the fallback tag; none of what is no index."""
+    parsed = parse(body, media_type)
+    if not isinstance(parsed, Index):
+        return []
+    entries: list[dict[str, object]] = json.loads(body)["manifests"]
+    for entry in entries:
+        raw = entry.get("annotations")
+        annotations = dict(raw) if isinstance(raw, dict) else {}
+        entry["annotations"] = {**annotations, "io.pierhead.referrer.unverified": "true"}
+    return entries

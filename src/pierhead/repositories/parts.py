@@ -1,0 +1,22 @@
+"""What every repository and verb works with: one frozen value, made at start and handed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pierhead.ports.blobs import BlobStore
+from pierhead.ports.clock import Clock, Entropy
+from pierhead.ports.metadata.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """``lease`` is in microseconds: how long a blob stays for a client that was told it is here."""
+
+    store: Store
+    blobs: BlobStore
+    clock: Clock
+    entropy: Entropy
+    lease: int
+    uploads_per_account: int
+    blob_bytes_max: int

@@ -1,0 +1,111 @@
+"""Which repositories there are, how people reach them, and the right port for a wrong one.
+
+The table is a value: it is replaced whole when the configuration changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pierhead.domain.access import Principal, Right
+from pierhead.domain.lookup import Reserve
+from pierhead.domain.names import ImageName, Reference, RepositoryName
+from pierhead.domain.refusals import RepositoryUnknown, WrongPort
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.kind import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One repository as the configuration has it.
+
+    ``external`` is host:port of its own port as people reach it, None without one. ``members`` are a group's.
+    ``stage`` is the name of a promotion stage behind the first, "" otherwise.
+    """
+
+    repository: Repository
+    external: str | None = None
+    members: tuple[RepositoryName, ...] = ()
+    reserve: Reserve = field(default_factory=lambda: Reserve(()))
+    writable: RepositoryName | None = None
+    stage: str = ""
+
+    @property
+    def name(self) -> RepositoryName:
+        """The repository's name."""
+        return self.repository.name
+
+    @property
+    def kind(self) -> str:
+        """``hosted``, ``proxy`` or ``group``."""
+        return self.repository.kind
+
+
+class Table:
+    """All repositories; ``main`` is host:port of the main port as people reach it."""
+
+    def __init__(self, entries: Sequence[Entry], main: str) -> None:
+        self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
+        self.main = main
+
+    def entry(self, name: str) -> Entry:
+        """Raises RepositoryUnknown, naming those that there are."""
+        found = self.entries.get(RepositoryName(name))
+        if found is None:
+            raise RepositoryUnknown(name, list(self.entries))
+        return found
+
+    def hosted_for_push(self, entry: Entry, who: Principal, image: ImageName, port: int | None) -> Entry:
+        """Where a push to ``entry`` goes: itself, or a group's ``writable``.
+
+        Raises WrongPort with the right address; ``port`` is the wrong one, None if the repository was named by path.
+        """
+        if entry.kind == "hosted":
+            return entry
+        if entry.writable is not None:
+            return self.entries[entry.writable]
+        raise WrongPort(entry.name, port, self._push_address(entry, who, image))
+
+    def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
+        """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""
+        if entry.kind != "hosted":
+            return ""
+        for group in self.entries.values():
+            if group.kind != "group" or group.external is None:
+                continue
+            below = self._below(group)
+            if entry not in below or not any(member.kind == "proxy" for member in below):
+                continue
+            if any(g.reserve.holds(image) for g in (group, *below) if g.kind == "group"):
+                continue
+            joint = "@" if ":" in reference else ":"
+            return f"Docker Hub images come from {group.external}/{image}{joint}{reference}."
+        return ""
+
+    def _push_address(self, entry: Entry, who: Principal, image: ImageName) -> str:
+        below = self._below(entry)
+        if entry.kind == "proxy":
+            groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
+            below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
+        hosted = [e for e in below if e.kind == "hosted" and who.may(Right.PUSH, e.name)]
+        for member in hosted:
+            if member.external is not None:
+                return f"{member.external}/{image}"
+        return f"{self.main}/{hosted[0].name}/{image}" if hosted else ""
+
+    def _below(self, entry: Entry) -> list[Entry]:
+        """Members, nested ones too, groups among them, in the order in which they are asked."""
+        found: list[Entry] = []
+        for name in entry.members:
+            member = self.entries[name]
+            found += [member, *self._below(member)]
+        return found
+
+    def readable_hosted(self, who: Principal) -> list[Hosted]:
+        """Hosted repositories that the account may pull from."""
+        return [
+            entry.repository
+            for entry in self.entries.values()
+            if isinstance(entry.repository, Hosted) and who.may(Right.PULL, entry.name)
+        ]
