@@ -64,6 +64,10 @@ class DockerEngine(Server):
         """An image of one layer with one file, made without any network; `name` is NAME:TAG."""
         self.docker("import", "--message", "made for a test", "-", name, stdin=tar_of({"cargo.txt": content}))
 
+    def run_image(self, name: str, *args: str) -> str:
+        """`docker run` an image (pulled if it is not here) without a network; what it prints."""
+        return self.docker("run", "--rm", "--network=none", name, *args).stdout
+
     def load(self, image: Image, name: str) -> None:
         """`docker load` an image that was built in Python; `name` is NAME:TAG."""
         self.docker("load", "--quiet", stdin=docker_archive(image, name))

@@ -11,9 +11,10 @@ import pytest
 
 from tests.peers.clients import Buildah, Podman, Skopeo
 from tests.peers.engine import DockerEngine
-from tests.peers.images import artifact, image, index, layered_image, write_layout
+from tests.peers.images import artifact, image, index, layer, layered_image, write_layout
 from tests.peers.nginx import Nginx
 from tests.peers.processes import PeerFailed
+from tests.peers.program import hello_program
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Wire
 
@@ -41,6 +42,13 @@ def test_an_engine_loads_an_image_of_several_layers_and_pushes_each(
     docker_engine.docker("push", name)
     with Wire(docker_registry.port) as wire:
         assert len(wire.get_manifest("peers/layered", "5").json()["layers"]) == 5
+
+
+def test_an_engine_runs_what_it_pulled(docker_engine: DockerEngine, docker_registry: DockerRegistry) -> None:
+    runnable = image([layer({"hello": hello_program()}, docker=True, mode=0o755)], docker=True, command=["/hello"])
+    with Wire(docker_registry.port) as wire:
+        wire.push("peers/hello", "1", runnable)
+    assert docker_engine.run_image(f"{docker_registry.address}/peers/hello:1") == "hello from the pier\n"
 
 
 def test_skopeo_copies_an_index_with_all_its_platforms(
