@@ -55,7 +55,7 @@ def dotted(path: Path) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean X?`` for what ``word`` may have been meant as, or the empty string."""
-    choices = list(known)
+    choices = [choice for choice in known if choice.isprintable()]
     low = word.lower()
     folded = {choice.lower(): choice for choice in choices}
     if low in folded:

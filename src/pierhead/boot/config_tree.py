@@ -5,6 +5,7 @@ Aliases are taken; merge keys (``<<``, not part of YAML 1.2) and tags such as ``
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,8 @@ VALUES_MAX: Final = 50_000
 
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXTUAL: Final = frozenset({_TAG + "str", _TAG + "timestamp", _TAG + "value"})
+# JSON and YAML can spell them, UTF-8 cannot, and a file or a database would fail on them much later.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TRUE: Final = frozenset({"true", "yes", "on", "y"})
 
 
@@ -61,6 +64,7 @@ def read_tree(data: bytes, source: str) -> Tree:
 def _compose(text: str, source: str) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = DEPTH_MAX
+    yaml.composer.warn_double_anchors = False
     try:
         node: Node | None = yaml.compose(text)
     except ReaderError as error:
@@ -102,6 +106,8 @@ class _Reader:
             if not isinstance(key_node, ScalarNode):
                 raise ConfigFaults([f"{self._source} line {line}: a key is plain text, and no list or mapping."])
             key = str(key_node.value)
+            if not key.isprintable():
+                raise ConfigFaults([f"{self._source} line {line}: a key holds a control character. Remove it."])
             here = (*path, key)
             if key_node.tag == _TAG + "merge":
                 self._complain(here, line, "is no part of YAML 1.2. Write the keys out.")
@@ -144,7 +150,10 @@ class _Reader:
         text, tag = str(node.value), str(node.tag)
         line = self.tree.lines[path]
         if tag in _TEXTUAL:
-            return text
+            if _SURROGATE.search(text) is None:
+                return text
+            self._complain(path, line, "holds half a character (\\ud800 to \\udfff). Remove it.")
+            return None
         if tag == _TAG + "bool":
             return text.lower() in _TRUE
         if tag not in (_TAG + "int", _TAG + "float"):
