@@ -9,7 +9,7 @@ import apsw
 
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
-from pierhead.ports.metadata.values import BlobId, BlobRow, BlobState, Due, ImageId
+from pierhead.ports.metadata.values import BlobId, BlobRow, BlobState, ImageId
 
 _COLUMNS = "b.id, b.digest, b.size, b.state, b.generation"
 
@@ -135,31 +135,30 @@ class SqliteReclaims:
                 (blob, at),
             )
 
-    def due(self, limit: int) -> Sequence[Due]:
+    def due(self, limit: int) -> Sequence[BlobRow]:
         """The oldest first; blobs that are being deleted are not among them."""
         rows = self._execute(
             f"""SELECT {_COLUMNS} FROM gc_queue q JOIN blobs b ON b.id=q.blob_id
                 WHERE q.review<=? AND b.state<3 ORDER BY q.review LIMIT ?""",
             (self._moment.now, limit),
         ).fetchall()
-        return [Due(blob_row(row), 0) for row in rows]
+        return [blob_row(row) for row in rows]
 
     def wanted(self, blob: BlobId) -> int | None:
-        """A manifest's blob is wanted for as long as the manifest is there; a lease, until it ends."""
-        if self._execute("SELECT 1 FROM manifest_blobs WHERE blob_id=? LIMIT 1", (blob,)).fetchone() is not None:
-            return 0
+        """Leases come first: a blob leaves the queue only when none is left, so that no row of theirs stays behind."""
         self._execute("DELETE FROM leases WHERE blob_id=? AND until<=?", (blob, self._moment.now))
         until = self._execute("SELECT max(until) FROM leases WHERE blob_id=?", (blob,)).get
-        return until if isinstance(until, int) else None
+        if isinstance(until, int):
+            return until
+        return 0 if self._named(blob) else None
 
     def postpone(self, blob: BlobId, review: int) -> None:
         """Sets the date of the next review, later or earlier than it was."""
         self._execute("UPDATE gc_queue SET review=? WHERE blob_id=?", (review, blob))
 
-    def mark(self, blob: BlobRow, condemned: bool) -> None:
+    def mark(self, blob: BlobRow, state: BlobState) -> None:
         """One step on the way out."""
-        before, after = (1, 2) if condemned else (2, 3)
-        self._execute("UPDATE blobs SET state=? WHERE id=? AND state IN (0, ?)", (after, blob.id, before))
+        self._execute("UPDATE blobs SET state=? WHERE id=? AND state=?", (state, blob.id, blob.state))
 
     def deleting(self, limit: int) -> Sequence[BlobRow]:
         """What a crash, or the step before, left marked."""
@@ -167,16 +166,23 @@ class SqliteReclaims:
         return [blob_row(row) for row in rows.fetchall()]
 
     def forget(self, blob: BlobId, generation: str) -> None:
-        """Does nothing if new bytes landed meanwhile: they have another generation and are LIVE."""
+        """New bytes that landed meanwhile have another generation and are LIVE."""
         row = self._execute(
-            "SELECT 1 FROM blobs WHERE id=? AND generation=? AND state=3", (blob, generation)
+            "SELECT 1 FROM blobs WHERE id=? AND generation=? AND state IN (0, 3)", (blob, generation)
         ).fetchone()
         if row is None:
             return
         for table in ("blob_links", "leases", "gc_queue"):
             self._execute(f"DELETE FROM {table} WHERE blob_id=?", (blob,))
-        self._execute("DELETE FROM blobs WHERE id=?", (blob,))
+        if self._named(blob):
+            self._execute("UPDATE blobs SET state=0, generation='', body=NULL WHERE id=?", (blob,))
+        else:
+            self._execute("DELETE FROM blobs WHERE id=?", (blob,))
 
     def settle(self, blob: BlobId) -> None:
         """Out of the queue."""
         self._execute("DELETE FROM gc_queue WHERE blob_id=?", (blob,))
+        self._execute("UPDATE blobs SET state=1 WHERE id=? AND state=2", (blob,))
+
+    def _named(self, blob: BlobId) -> bool:
+        return self._execute("SELECT 1 FROM manifest_blobs WHERE blob_id=? LIMIT 1", (blob,)).fetchone() is not None

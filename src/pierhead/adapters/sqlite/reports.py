@@ -9,7 +9,29 @@ import apsw
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.ports.metadata.values import ImageRow, TagInterval, TagRow, Totals
+from pierhead.ports.metadata.values import (
+    BlobState,
+    ImageRow,
+    Reclaimable,
+    TagInterval,
+    TagRow,
+    Totals,
+    Waiting,
+)
+
+_WAITING = """
+WITH waiting AS MATERIALIZED (
+    SELECT b.id, b.size, b.state, q.review,
+           (SELECT max(l.until) FROM leases l WHERE l.blob_id=b.id AND l.until>?1) AS until
+    FROM gc_queue q CROSS JOIN blobs b ON b.id=q.blob_id
+    WHERE b.state<>0 AND NOT EXISTS (SELECT 1 FROM manifest_blobs m WHERE m.blob_id=b.id)
+)
+"""
+_WAITING_SUMS = """
+    count(*) FILTER (WHERE until IS NULL), coalesce(sum(size) FILTER (WHERE until IS NULL), 0),
+    count(*) FILTER (WHERE until IS NULL AND state>1), coalesce(sum(size) FILTER (WHERE until IS NULL AND state>1), 0),
+    count(until), coalesce(sum(size) FILTER (WHERE until IS NOT NULL), 0), max(until)
+"""
 
 
 class SqliteReports:
@@ -79,17 +101,16 @@ class SqliteReports:
         )
         return [(RepositoryName(name), images, size) for name, images, size in rows]
 
-    def reclaimable(self, now: int) -> tuple[int, int]:
-        """Nothing names them and no lease keeps them."""
-        row = one(
-            self._execute(
-                """SELECT count(*), coalesce(sum(b.size),0) FROM blobs b WHERE b.state<>0
-               AND NOT EXISTS (SELECT 1 FROM manifest_blobs m WHERE m.blob_id=b.id)
-               AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.blob_id=b.id AND l.until>?)""",
-                (now,),
-            )
+    def reclaimable(self, now: int, sample: int) -> Reclaimable:
+        """Reads the review queue, where every blob stands that no manifest names; the rest may be millions."""
+        row = one(self._execute(f"{_WAITING} SELECT {_WAITING_SUMS} FROM waiting", (now,)))
+        rows = self._execute(
+            f"""{_WAITING} SELECT b.digest, b.size, b.state, w.review FROM waiting w JOIN blobs b ON b.id=w.id
+                WHERE w.until IS NULL ORDER BY b.size DESC LIMIT ?2""",
+            (now, sample),
         )
-        return row[0], row[1]
+        largest = tuple(Waiting(Digest.from_raw(r[0]), r[1], BlobState(r[2]), r[3]) for r in rows)
+        return Reclaimable(*row[:7], largest)
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Rows of any state: what is being deleted is somebody's already."""

@@ -109,3 +109,19 @@ class SqliteJobs:
             (name, holder, until, self._moment.now),
         ).fetchone()
         return row is not None
+
+
+class SqliteNotes:
+    """Implements ``ports.metadata.store.Notes``."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+
+    def get(self, name: str) -> str | None:
+        """None if it was never put."""
+        found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
+        return found if isinstance(found, str) else None
+
+    def put(self, name: str, value: str) -> None:
+        """Takes the place of what stood there."""
+        self._execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?,?)", (name, value))

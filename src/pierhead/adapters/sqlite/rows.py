@@ -9,7 +9,13 @@ import msgspec
 
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.manifests import SqliteManifests
-from pierhead.adapters.sqlite.repositories import SqliteCache, SqliteImages, SqliteJobs, SqliteRepositories
+from pierhead.adapters.sqlite.repositories import (
+    SqliteCache,
+    SqliteImages,
+    SqliteJobs,
+    SqliteNotes,
+    SqliteRepositories,
+)
 from pierhead.adapters.sqlite.tags import SqliteTags
 from pierhead.adapters.sqlite.uploads import SqliteUploads
 from pierhead.ports.clock import Clock
@@ -33,7 +39,7 @@ class SqliteEvents:
     def __init__(self, connection: apsw.Connection, moment: Moment) -> None:
         self._connection = connection
         self._moment = moment
-        self._encode = msgspec.json.Encoder(order="sorted").encode
+        self._encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
         self.head: tuple[int, bytes] = (0, _GENESIS)
 
     def append(self, image: ImageId | None, event: Event) -> EventId:
@@ -78,6 +84,7 @@ class Transaction:
         self.cache = SqliteCache(connection)
         self.events = SqliteEvents(connection, self._moment)
         self.jobs = SqliteJobs(connection, self._moment)
+        self.notes = SqliteNotes(connection)
 
     @property
     def now(self) -> int:

@@ -65,6 +65,11 @@ class SqliteUploads:
         rows = self._execute("SELECT id FROM uploads WHERE created<? ORDER BY created LIMIT ?", (before, limit))
         return [upload for (upload,) in rows]
 
+    def prolong(self, uploads: Collection[str], at: int) -> None:
+        """They go to the end of the line that ``idle`` reads."""
+        for upload in uploads:
+            self._execute("UPDATE uploads SET created=? WHERE id=?", (at, upload))
+
     def forget(self, uploads: Collection[str]) -> None:
         """Open or ended."""
         for upload in uploads:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from pierhead.domain import refusals as r
 from pierhead.faces.door.ask import Answer
+from pierhead.faces.door.wire_json import encode
 
 TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.NameInvalid: (400, "NAME_INVALID"),
@@ -100,4 +99,4 @@ def quoted(text: str) -> str:
 
 def body_of(code: str, message: str, detail: object) -> bytes:
     """One error in the specification's form."""
-    return msgspec.json.encode({"errors": [{"code": code, "message": message, "detail": detail}]})
+    return encode({"errors": [{"code": code, "message": message, "detail": detail}]})

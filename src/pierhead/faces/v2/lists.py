@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from pierhead.domain.access import Principal, Right, require
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX
@@ -16,6 +14,7 @@ from pierhead.domain.ranges import Page, parse_page
 from pierhead.domain.refusals import ImageUnknown
 from pierhead.faces.door.ask import Answer, Ask
 from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.wire_json import encode
 from pierhead.faces.v2.asked import Asked, parameters_of
 from pierhead.faces.v2.errors import JSON, VERSION, quoted
 from pierhead.repositories.kind import Missing
@@ -31,7 +30,7 @@ async def tags(asked: Asked) -> Answer:
     found = await asked.entry.repository.tags(asked.who, asked.image, page.last, page.n)
     if isinstance(found, Missing):
         raise ImageUnknown(asked.image, asked.entry.name)
-    body = msgspec.json.encode({"name": _shown(asked), "tags": list(found.tags)})
+    body = encode({"name": _shown(asked), "tags": list(found.tags)})
     headers = [VERSION, JSON, *_warnings(found.left_out)]
     if found.more and found.tags:
         headers.append(_link(f"{asked.path}/tags/list", page.n, found.tags[-1]))
@@ -44,7 +43,7 @@ async def referrers(asked: Asked) -> Answer:
     subject = Digest.parse(asked.item)
     artifact_type = asked.parameter("artifactType")
     found = await asked.entry.repository.referrers(asked.who, asked.image, subject, artifact_type)
-    body = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(found.listed)})
+    body = encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(found.listed)})
     headers = [VERSION, _INDEX, *_warnings(found.left_out)]
     if artifact_type is not None:
         headers.append(("OCI-Filters-Applied", "artifactType"))
@@ -65,7 +64,7 @@ async def catalog(table: Table, connector: Connector, ask: Ask, who: Principal) 
     headers = [VERSION, JSON, *_warnings(left_out)]
     if more and names:
         headers.append(_link("/v2/_catalog", page.n, names[-1]))
-    return Answer(200, headers, msgspec.json.encode({"repositories": list(names)}))
+    return Answer(200, headers, encode({"repositories": list(names)}))
 
 
 async def _everywhere(table: Table, who: Principal, page: Page) -> tuple[list[str], bool, list[str]]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.ports.metadata.values import ImageRow, TagInterval, TagRow, Totals
+from pierhead.ports.metadata.values import ImageRow, Reclaimable, TagInterval, TagRow, Totals
 
 
 class Reports(Protocol):
@@ -25,8 +25,8 @@ class Reports(Protocol):
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""
 
-    def reclaimable(self, now: int) -> tuple[int, int]:
-        """(blobs, bytes) that nothing refers to and no lease keeps, as of ``now``."""
+    def reclaimable(self, now: int, sample: int) -> Reclaimable:
+        """What nothing refers to, as of ``now``, with the ``sample`` largest named."""
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""

@@ -19,9 +19,9 @@ from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
+    BlobState,
     CacheEntry,
     Claimed,
-    Due,
     Event,
     EventId,
     Held,
@@ -124,28 +124,34 @@ class Blobs(Protocol):
 
 
 class Reclaims(Protocol):
+    """The review queue. Every blob that no manifest names stands in it, so that none is overlooked for ever."""
+
     def review(self, blobs: Collection[BlobId], at: int) -> None:
         """Puts blobs into the review queue, due ``at``; an earlier date stands."""
 
-    def due(self, limit: int) -> Sequence[Due]:
-        """Blobs whose review is due at ``tx.now``."""
+    def due(self, limit: int) -> Sequence[BlobRow]:
+        """Blobs whose review is due at ``tx.now``, the longest due first; none that are DELETING."""
 
     def wanted(self, blob: BlobId) -> int | None:
-        """None if nothing refers to the blob; else when to look again (a lease's end), 0 for a manifest's blob."""
+        """None if nothing refers to the blob; else when to look again: the end of the last lease, or 0 for a blob that
+        a manifest names and no lease keeps."""
 
     def postpone(self, blob: BlobId, review: int) -> None:
         """Sets the date of the next review, later or earlier than it was."""
 
-    def mark(self, blob: BlobRow, condemned: bool) -> None:
-        """LIVE -> CONDEMNED, or CONDEMNED -> DELETING: from then on no look-up finds it."""
+    def mark(self, blob: BlobRow, state: BlobState) -> None:
+        """Moves a blob from the state that ``blob`` says to ``state``; DELETING is found by no look-up."""
 
     def deleting(self, limit: int) -> Sequence[BlobRow]: ...
 
     def forget(self, blob: BlobId, generation: str) -> None:
-        """Forgets a DELETING blob of this generation, its links and its place in the queue."""
+        """Forgets a DELETING blob of this generation, or an ABSENT one, with its links and its place in the queue.
+
+        One that a cached manifest names meanwhile becomes ABSENT instead. Does nothing if new bytes have landed.
+        """
 
     def settle(self, blob: BlobId) -> None:
-        """Takes a blob out of the review queue."""
+        """Takes a blob out of the review queue, since a manifest names it; a CONDEMNED one is LIVE again."""
 
 
 class Uploads(Protocol):
@@ -161,6 +167,9 @@ class Uploads(Protocol):
 
     def idle(self, before: int, limit: int) -> Sequence[str]:
         """Ids of sessions, open or ended, that were begun before then."""
+
+    def prolong(self, uploads: Collection[str], at: int) -> None:
+        """Counts sessions that are written to still as begun at ``at``."""
 
     def forget(self, uploads: Collection[str]) -> None: ...
 
@@ -180,6 +189,14 @@ class Events(Protocol):
 class Jobs(Protocol):
     def take(self, name: str, holder: str, until: int) -> bool:
         """A lease on work that must happen once at a time; False if another holds it still."""
+
+
+class Notes(Protocol):
+    """A few values of the installation itself, such as the hash of the first password."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def put(self, name: str, value: str) -> None: ...
 
 
 class Tx(Protocol):
@@ -205,6 +222,8 @@ class Tx(Protocol):
     def events(self) -> Events: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def notes(self) -> Notes: ...
 
 
 class Lookups(Protocol):

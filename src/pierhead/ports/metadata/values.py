@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NewType
 
 from pierhead.domain.digest import Digest
+from pierhead.domain.lifecycle import BlobState as BlobState
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 
@@ -16,15 +16,6 @@ ImageId = NewType("ImageId", int)
 ManifestId = NewType("ManifestId", int)
 BlobId = NewType("BlobId", int)
 EventId = NewType("EventId", int)
-
-
-class BlobState(enum.IntEnum):
-    """``ABSENT``: named by a cached manifest, bytes not here. The rest is the way out that reclaim goes."""
-
-    ABSENT = 0
-    LIVE = 1
-    CONDEMNED = 2
-    DELETING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +125,31 @@ class ReferrerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A blob whose turn in the review queue has come."""
+class Waiting:
+    """A blob in the review queue that nothing wants; ``review`` is the date of its next step on the way out."""
 
-    blob: BlobRow
-    attempts: int
+    digest: Digest
+    size: int
+    state: BlobState
+    review: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimable:
+    """What reclaim would take, sizes in bytes. ``blobs`` are wanted by nothing; ``condemned`` of them have begun to go.
+
+    ``leased`` are kept by leases alone, the last of which ends at ``leased_until``. ``sample`` holds the largest of
+    ``blobs``.
+    """
+
+    blobs: int
+    size: int
+    condemned: int
+    condemned_size: int
+    leased: int
+    leased_size: int
+    leased_until: int | None
+    sample: tuple[Waiting, ...]
 
 
 @dataclass(frozen=True, slots=True)

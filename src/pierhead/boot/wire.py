@@ -1,0 +1,167 @@
+"""Names every adapter and puts the parts together: the only place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pierhead.adapters.files.store import FileBlobs
+from pierhead.adapters.passwords import PasswordAccount, PasswordSource, hash_password
+from pierhead.adapters.sqlite.store import SqliteStore
+from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
+from pierhead.boot.first_start import admin_hash
+from pierhead.boot.settings import GroupSettings, HostedSettings, RepositorySettings, Settings
+from pierhead.domain.access import Principal, rules_of
+from pierhead.domain.lookup import Reserve
+from pierhead.domain.names import RepositoryName
+from pierhead.domain.policy import WritePolicy
+from pierhead.faces.door.guard import Guard
+from pierhead.faces.v2.app import V2
+from pierhead.ports.clock import Clock, Entropy
+from pierhead.ports.faults import Faults
+from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.values import RepositoryRow
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.kind import Repository
+from pierhead.repositories.parts import Parts
+from pierhead.repositories.table import Entry, Table
+
+DATABASE_FILE: Final = "pierhead.db"
+
+
+class KindChanged(Exception):
+    """A repository of the config file was of another type when the data folder was last used."""
+
+
+class House:
+    """Everything that answers requests in one process. Made by ``open_house``."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, store: SqliteStore, blobs: FileBlobs, entropy: Entropy
+    ) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.store = store
+        self.blobs = blobs
+        self.repositories: dict[RepositoryName, Repository] = {}
+        self.guard = Guard((), parts.clock, entropy)
+        self.table = Table((), "")
+        self.v2 = V2(self.table, self.guard)
+        self.warnings: tuple[str, ...] = ()
+
+    def why_not_ready(self) -> str | None:
+        """Why writes are refused; None if all is well."""
+        return self.store.health() or self.blobs.health
+
+    async def apply(self, settings: Settings, environ: Mapping[str, str], data_admin_hash: str) -> None:
+        """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
+        rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
+        secrets = resolve_secrets(settings, environ)
+        accounts = await _accounts(settings, secrets, data_admin_hash)
+        self.repositories = {
+            name: self._repository(repository, rows[name]) for name, repository in settings.repositories.items()
+        }
+        self.settings = settings
+        self.warnings = secrets.warnings
+        self.table = _table(settings, self.repositories)
+        self.guard.replace((PasswordSource(accounts, await asyncio.to_thread(hash_password, "")),))
+        self.v2.replace(self.table)
+
+    def _repository(self, settings: RepositorySettings, row: RepositoryRow) -> Repository:
+        if isinstance(settings, HostedSettings):
+            return Hosted(settings.name, row.id, self.parts)
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Ends what runs and closes what is open, in the order that loses nothing."""
+        await self.store.close()
+        self.blobs.close()
+
+
+async def open_house(
+    settings: Settings, environ: Mapping[str, str], clock: Clock, entropy: Entropy, faults: Faults
+) -> House:
+    """Opens the data folder and everything on it.
+
+    Raises DatabaseRefused, StoreFailed, KindChanged, OSError.
+    """
+    data = settings.data
+    _make_folder(data)
+    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
+    blobs = await FileBlobs.start(data, clock, entropy, faults)
+    parts = Parts(
+        store,
+        blobs,
+        clock,
+        entropy,
+        settings.reclaim.lease_seconds * 1_000_000,
+        settings.limits.uploads_per_account,
+        settings.limits.blob_bytes,
+    )
+    house = House(settings, parts, store, blobs, entropy)
+    await house.apply(settings, environ, await admin_hash(store, entropy, data))
+    return house
+
+
+def _make_folder(data: Path) -> None:
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(data, 0o700)
+
+
+def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
+    rows: dict[RepositoryName, RepositoryRow] = {}
+    for name, repository in settings.repositories.items():
+        policy = repository.write_policy if isinstance(repository, HostedSettings) else WritePolicy.DENY
+        row = tx.repositories.ensure(name, _kind(repository), policy)
+        if row.kind != _kind(repository):
+            raise KindChanged(
+                f"{name} was a {row.kind} repository before and cannot become a {_kind(repository)} one under the same "
+                "name. Give the new one another name; what the old one holds stays."
+            )
+        rows[name] = row
+    return rows
+
+
+def _kind(settings: RepositorySettings) -> str:
+    if isinstance(settings, HostedSettings):
+        return "hosted"
+    return "group" if isinstance(settings, GroupSettings) else "proxy"
+
+
+def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]) -> Table:
+    stages = {stage.repository: stage.name for stage in settings.stages[1:]}
+    entries: list[Entry] = []
+    for name, repository in settings.repositories.items():
+        external = settings.external_of(repository)
+        group = repository if isinstance(repository, GroupSettings) else None
+        entries.append(
+            Entry(
+                repositories[name],
+                None if external is None else str(external),
+                () if group is None else group.members,
+                Reserve(() if group is None else group.reserve),
+                None if group is None else group.writable,
+                stages.get(name, ""),
+            )
+        )
+    return Table(entries, str(settings.external))
+
+
+async def _accounts(settings: Settings, secrets: ResolvedSecrets, admin: str) -> dict[str, PasswordAccount]:
+    later = [stage.repository for stage in settings.stages[1:]]
+    hashes = await asyncio.gather(*(_hash(account) for account in secrets.accounts.values()))
+    accounts = {
+        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed, account.disabled or "")
+        for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
+    }
+    accounts.setdefault("admin", PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin))
+    return accounts
+
+
+async def _hash(account: ResolvedAccount) -> str | None:
+    if account.password_hash is not None:
+        return account.password_hash.value
+    return None if account.password is None else await asyncio.to_thread(hash_password, account.password.value)

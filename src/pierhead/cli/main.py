@@ -1,0 +1,38 @@
+"""The command ``pierhead``. Each subcommand has a file of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from pierhead import __version__
+
+COMMANDS: Final = {
+    "serve": "pierhead.cli.serve:serve",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called: starting stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """None for a name that is no command."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="pierhead")
+def main() -> None:
+    """A container registry manager: push to one port, pull from another, promote what was tested."""

@@ -1,0 +1,42 @@
+"""The first look at a path: the distribution API, health, or something for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Handler
+from pierhead.faces.door.connectors import Connector
+
+HEALTH_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
+_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+
+
+class Front:
+    """A handler for the door that hands on by path. ``why_not_ready`` tells what is wrong, None if nothing is."""
+
+    def __init__(self, registry: Handler, why_not_ready: Callable[[], str | None], external_url: str) -> None:
+        self._registry = registry
+        self._why_not_ready = why_not_ready
+        self.external_url = external_url
+
+    async def __call__(self, ask: Ask) -> AnyAnswer:
+        """Whatever is neither the API nor health lives on the main port, where a pasted image name opens its page."""
+        target = ask.target
+        if target.startswith("/v2"):
+            return await self._registry(ask)
+        if target in HEALTH_PATHS:
+            return self._health(target)
+        connector = ask.port
+        assert isinstance(connector, Connector)
+        if connector.repository is not None and ask.method in ("GET", "HEAD"):
+            where = self.external_url.rstrip("/") + target
+            return Answer(307, (("Location", where), _TEXT), f"See {where}\n".encode())
+        return Answer(404, (_TEXT,), b"There is nothing at this address.\n")
+
+    def _health(self, target: str) -> Answer:
+        """``/livez`` says that the process answers, the others that it can do its work."""
+        why = None if target == "/livez" else self._why_not_ready()
+        if why is None:
+            return Answer(200, (_TEXT,), b"ok\n")
+        return Answer(503, (_TEXT, ("Retry-After", "10")), f"{why}\n".encode())
