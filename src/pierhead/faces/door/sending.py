@@ -193,10 +193,14 @@ class Sender:
         try:
             await self._head_by_kernel(transport, kernel, head)
             end = offset + count
+            warm_until = offset
             while offset < end:
                 size = min(WINDOW_BYTES, end - offset)
                 try:
-                    if _warm(file, offset, size):
+                    if offset >= warm_until and _warm(file, offset, size):
+                        warm_until = offset + size
+                    if offset < warm_until:
+                        size = warm_until - offset
                         sent = os.sendfile(kernel.fileno(), file, offset, size)
                     else:
                         sent = await away.run(partial(os.sendfile, kernel.fileno(), file, offset, size))

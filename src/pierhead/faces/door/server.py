@@ -13,13 +13,14 @@ from logging import Logger, getLogger
 from time import monotonic
 from typing import Final, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, web
 
 from pierhead.faces.door import heads
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, FileSlice, Gone, Handler, Stream, TooLarge
 from pierhead.faces.door.bounds import Room, Settings
-from pierhead.faces.door.connection import CLOSE, KEEP, Connection, OnAnswer, Shared, address
+from pierhead.faces.door.connection import Connection
 from pierhead.faces.door.sending import Lost, Sender
+from pierhead.faces.door.shared import CLOSE, KEEP, OnAnswer, Shared, address
 
 __all__ = ["ASK", "Answer", "Ask", "FileSlice", "Gone", "Port", "Room", "Settings", "Stream", "TooLarge", "tls_context"]
 
@@ -100,12 +101,12 @@ class _Door(web.Server):
             if content is not EMPTY_PAYLOAD and not content.is_eof():
                 sender.ends = True
             status = await self._send(conn, sender, answer)
-            if sender.ends and content is not EMPTY_PAYLOAD and not content.is_eof():
-                await self._linger(conn, content)
         finally:
             now = monotonic()
             conn.end(now)
             self._shared.report(ask, status, sender.sent, now - received)
+        if sender.ends and content is not EMPTY_PAYLOAD and not content.is_eof():
+            await conn.parted()
         return CLOSE if sender.ends or self._shared.draining else KEEP
 
     async def _answer(self, ask: Ask, refused: Answer | None) -> AnyAnswer:
@@ -151,27 +152,6 @@ class _Door(web.Server):
         except Lost:
             conn.cut()
         return heads.BROKEN.status
-
-    async def _linger(self, conn: Connection, content: StreamReader) -> None:
-        """Give a client that still sends the time to read the answer. Closing at once would reset the connection,
-        and a reset may overtake the answer (RFC 9112 section 9.6); reading on would swallow the whole body."""
-        settings = self._shared.settings
-        transport = conn.transport
-        if transport is None:
-            return
-        try:
-            if transport.can_write_eof():
-                transport.write_eof()
-            async with asyncio.timeout(settings.linger_seconds):
-                took = 0
-                while took < settings.linger_bytes:
-                    piece = await content.read(65536)
-                    if not piece:
-                        return
-                    took += len(piece)
-                await asyncio.sleep(settings.linger_seconds)
-        except Exception:
-            return
 
     async def _page(self, conn: Connection, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Let the mounted application answer; the connection reports it when it is out."""
