@@ -135,11 +135,9 @@ def parse_page(n: str | None, last: str | None) -> Page:
 
 
 def _number(digits: str) -> int:
-    """Beyond what a blob can have, the exact value no longer matters."""
-    if len(digits) <= _NUMBER_DIGITS_MAX:
-        return int(digits)
-    significant = digits.lstrip("0")
-    return int(significant or "0") if len(significant) <= _NUMBER_DIGITS_MAX else _OFFSET_MAX
+    """Beyond what a blob can have, the exact value no longer matters (and ``int`` takes no more than 4,300 digits)."""
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= _NUMBER_DIGITS_MAX else _OFFSET_MAX
 
 
 def _bounds(text: str) -> tuple[int | None, int | None] | None:
@@ -147,11 +145,15 @@ def _bounds(text: str) -> tuple[int | None, int | None] | None:
     found = _RANGE.fullmatch(text)
     if found is None or len(text) == 1:
         return None
-    first = _number(found[1]) if found[1] else None
-    last = _number(found[2]) if found[2] else None
-    if first is not None and last is not None and last < first:
+    first, last = found[1], found[2]
+    if first and last and _by_value(last) < _by_value(first):
         return None
-    return first, last
+    return _number(first) if first else None, _number(last) if last else None
+
+
+def _by_value(digits: str) -> tuple[int, str]:
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def _within(first: int | None, last: int | None, size: int) -> Slice | None:
