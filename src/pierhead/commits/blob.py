@@ -78,6 +78,18 @@ def renew_blob(tx: Tx, repository: RepositoryId, image: ImageName, digest: Diges
     return True
 
 
+def adopt_orphan(tx: Tx, digest: Digest, size: int, generation: str) -> bool:
+    """Bytes that lie in the store, and that the caller has read and compared, fill a blob that a cached manifest names.
+
+    False if it is not ABSENT any more, or has another size: the bytes are nobody's then.
+    """
+    row = tx.blobs.rows([digest]).get(digest)
+    if row is None or row.state is not BlobState.ABSENT or row.size != size:
+        return False
+    tx.blobs.land(digest, size, generation, None)
+    return True
+
+
 def _prepared(tx: Tx, place: Place) -> ImageId:
     if tx.repositories.policy(place.repository) is WritePolicy.DENY:
         raise RepositoryReadOnly(place.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
@@ -25,6 +25,15 @@ def cancel_upload(tx: Tx, upload: str) -> bool:
     return tx.uploads.end(upload, None)
 
 
-def forget_uploads(tx: Tx, uploads: Sequence[str]) -> None:
-    """Forgets sessions that ended or were given up long ago."""
-    tx.uploads.forget(uploads)
+def forget_idle(tx: Tx, before: int, written: Mapping[str, int], limit: int) -> tuple[Sequence[str], bool]:
+    """Forgets sessions, ended ones too, that were begun before then and not written to since.
+
+    ``written`` says when the bytes of a session were last written, if it has any. Looks at ``limit`` sessions; returns
+    those that it forgot, and whether there may be more.
+    """
+    seen = tx.uploads.idle(before, limit)
+    alive = {upload: written[upload] for upload in seen if written.get(upload, 0) >= before}
+    tx.uploads.prolong(alive)
+    idle = [upload for upload in seen if upload not in alive]
+    tx.uploads.forget(idle)
+    return idle, len(seen) >= limit

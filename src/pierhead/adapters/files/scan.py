@@ -38,7 +38,8 @@ def blobs(layout: Layout) -> Iterator[Stored]:
             encoded, _, generation = entry.name.partition(".")
             digest = _digest(os.path.basename(os.path.dirname(folder)), encoded)
             if digest is not None and is_hex(generation, 16):
-                yield Stored(digest, generation, found.st_size, found.st_mtime_ns // 1000)
+                # The instant of the landing, which links the file: its bytes may have been written long before.
+                yield Stored(digest, generation, found.st_size, found.st_ctime_ns // 1000)
 
 
 def uploads(layout: Layout) -> Iterator[tuple[str, int]]:

@@ -18,7 +18,6 @@ _SQLITE_OLDEST: Final = 3_051_003
 _APPLICATION_ID: Final = 0x50494552  # "PIER"
 
 _PRAGMAS: Final = (
-    "PRAGMA busy_timeout=5000",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -37,15 +36,32 @@ class DatabaseRefused(Exception):
 
 
 def connect(path: Path, *, writable: bool, cache_kib: int = 16_384) -> apsw.Connection:
-    """A connection with this program's pragmas. Raises DatabaseRefused for an SQLite that is too old."""
+    """A connection with this program's pragmas.
+
+    Raises DatabaseRefused for an SQLite that is too old, and for a file that is not of this program.
+    """
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_OLDEST:
         raise DatabaseRefused(f"SQLite {apsw.sqlite_lib_version()} can lose commits; 3.51.3 or newer is needed.")
     connection = apsw.Connection(str(path), statementcachesize=200)
-    for pragma in _PRAGMAS:
-        connection.execute(pragma.format(cache_kib=cache_kib)).fetchall()
+    connection.set_busy_timeout(5000)
+    try:
+        # Before anything is set: a file of another program is left as it is.
+        _version(connection)
+        _prepare(connection, cache_kib)
+    except apsw.NotADBError as error:
+        connection.close()
+        raise DatabaseRefused("The database file is no database, or is damaged. Restore the last backup.") from error
+    except BaseException:
+        connection.close()
+        raise
     if not writable:
         connection.execute("PRAGMA query_only=ON").fetchall()
     return connection
+
+
+def _prepare(connection: apsw.Connection, cache_kib: int) -> None:
+    for pragma in _PRAGMAS:
+        connection.execute(pragma.format(cache_kib=cache_kib)).fetchall()
 
 
 def migrate(connection: apsw.Connection) -> None:
@@ -74,10 +90,18 @@ def migrate(connection: apsw.Connection) -> None:
 
 
 def _version(connection: apsw.Connection) -> int:
-    version = connection.execute("PRAGMA user_version").get
+    """In one snapshot: another process may be making the schema just now."""
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        version = connection.execute("PRAGMA user_version").get
+        application = connection.execute("PRAGMA application_id").get
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    finally:
+        if alone:
+            connection.execute("ROLLBACK")
     assert isinstance(version, int)
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get:
-        raise DatabaseRefused("The database file belongs to another program.")
-    if version > 0 and connection.execute("PRAGMA application_id").get != _APPLICATION_ID:
-        raise DatabaseRefused("The database file belongs to another program.")
+    if (version > 0 and application != _APPLICATION_ID) or (version == 0 and tables):
+        raise DatabaseRefused("The database file belongs to another program. Name another data folder.")
     return version

@@ -110,7 +110,8 @@ class SqliteReports:
             (now, sample),
         )
         largest = tuple(Waiting(Digest.from_raw(r[0]), r[1], BlobState(r[2]), r[3]) for r in rows)
-        return Reclaimable(*row[:7], largest)
+        blobs, size, condemned, condemned_size, leased, leased_size, until = row
+        return Reclaimable(blobs, size, condemned, condemned_size, leased, leased_size, until, largest)
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Rows of any state: what is being deleted is somebody's already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -38,6 +38,7 @@ class SqliteStore:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
+        self._closing = False
 
     @classmethod
     async def open(cls, path: Path, clock: Clock, faults: Faults, *, shared: bool = False) -> SqliteStore:
@@ -56,24 +57,53 @@ class SqliteStore:
         """Runs ``fn`` in a worker thread over one snapshot; raises TimeoutError after five seconds."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._report, fn)
 
+    async def check(self) -> Sequence[str]:
+        """``PRAGMA quick_check`` table by table, so that no snapshot is held for long and the log can be taken in."""
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._check)
+        if found and not self._closing:
+            self._writer.failed = "The database is damaged. Writes stop; restore the last backup."
+        return found
+
     def health(self) -> str | None:
         """Why writes are refused."""
         return self._writer.failed
 
     async def close(self) -> None:
         """Finishes what was queued and closes every connection."""
+        self._closing = True
         await self._writer.close()
         self._threads.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
         self._reading.close()
 
-    def _report(self, fn: Callable[[Reports], T]) -> T:
+    def _connection(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = connect(self._path, writable=False, cache_kib=4_096)
             self._local.connection = connection
             self._opened.append(connection)
+        return connection
+
+    def _check(self) -> Sequence[str]:
+        connection = self._connection()
+        connection.set_progress_handler(lambda: self._closing, _PROGRESS_STEPS)
+        found: list[str] = []
+        try:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+            for table in tables:
+                rows = connection.execute(f"PRAGMA quick_check('{table}')").fetchall()
+                found += [str(text) for (text,) in rows if text != "ok"]
+        except apsw.InterruptError:
+            return []
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            found.append(str(error))
+        finally:
+            connection.set_progress_handler(None)
+        return found
+
+    def _report(self, fn: Callable[[Reports], T]) -> T:
+        connection = self._connection()
         deadline = time.monotonic() + _REPORT_SECONDS
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
         connection.execute("BEGIN")

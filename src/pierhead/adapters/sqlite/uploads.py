@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -65,9 +65,9 @@ class SqliteUploads:
         rows = self._execute("SELECT id FROM uploads WHERE created<? ORDER BY created LIMIT ?", (before, limit))
         return [upload for (upload,) in rows]
 
-    def prolong(self, uploads: Collection[str], at: int) -> None:
+    def prolong(self, uploads: Mapping[str, int]) -> None:
         """They go to the end of the line that ``idle`` reads."""
-        for upload in uploads:
+        for upload, at in uploads.items():
             self._execute("UPDATE uploads SET created=? WHERE id=?", (at, upload))
 
     def forget(self, uploads: Collection[str]) -> None:

@@ -29,7 +29,6 @@ from pierhead.ports.metadata.store import Tx
 T = TypeVar("T")
 
 _IDLE_SECONDS = 1.0
-_FULL = (apsw.FullError,)
 
 
 @dataclass(slots=True)
@@ -54,6 +53,7 @@ class Writer:
         self._full_sync = True
         self._log_pages = 0
         self.failed: str | None = None
+        self._closed = False
         self._connection.set_wal_hook(self._note_log)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -61,6 +61,9 @@ class Writer:
     def submit(self, fn: Callable[[Tx], T], durable: bool) -> asyncio.Future[T]:
         """Queues ``fn``; the future has its result once that is on disk."""
         future: asyncio.Future[T] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(Unavailable("The program is ending. Try again.", retry_after=5))
+            return future
         if self.failed is not None:
             future.set_exception(Unavailable(self.failed, retry_after=30))
             return future
@@ -69,6 +72,7 @@ class Writer:
 
     async def close(self) -> None:
         """Finishes what is queued, checkpoints, and closes."""
+        self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -115,6 +119,9 @@ class Writer:
         except apsw.FullError:
             self._roll_back()
             _fail(batch, Unavailable("The disk is full: pushes are refused, pulls work. Free space.", retry_after=30))
+        except (apsw.BusyError, apsw.LockedError):
+            self._roll_back()
+            _fail(batch, Unavailable("Another process keeps the database busy. Try again.", retry_after=5))
         except (apsw.Error, OSError) as error:
             self._roll_back()
             self.failed = f"The database could not be written ({type(error).__name__}). Writes stop until a restart."

@@ -168,8 +168,8 @@ class Uploads(Protocol):
     def idle(self, before: int, limit: int) -> Sequence[str]:
         """Ids of sessions, open or ended, that were begun before then."""
 
-    def prolong(self, uploads: Collection[str], at: int) -> None:
-        """Counts sessions that are written to still as begun at ``at``."""
+    def prolong(self, uploads: Mapping[str, int]) -> None:
+        """Counts sessions that are written to still as begun at the given instants."""
 
     def forget(self, uploads: Collection[str]) -> None: ...
 
@@ -275,6 +275,9 @@ class Store(Protocol):
 
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
         """Runs ``fn`` in a worker thread over one snapshot, for at most five seconds."""
+
+    def check(self) -> Awaitable[Sequence[str]]:
+        """Reads the whole database in a worker thread; returns what is wrong with it, and refuses writes if anything."""
 
     def health(self) -> str | None:
         """Why writes are refused, None if they are not."""
