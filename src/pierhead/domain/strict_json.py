@@ -18,10 +18,10 @@ _NUMBER_DIGITS_MAX: Final = 19
 # An entry of an index is made of up to five: itself, urls, annotations, platform, os.features.
 _CONTAINERS_MAX: Final = 8 * limits.MANIFEST_REFERENCES_MAX
 
-# Strings end at their quote or at the end of the text: a string that never ends is then scanned once, not once for
-# every quote in it. Possessive, so nothing is ever tried twice.
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_NEITHER_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
+# Whatever stands between two brackets, strings with the brackets in them included. A string ends at its quote or at
+# the end of the text: one that never ends is then scanned once, not once for every quote in it. Possessive, so nothing
+# is ever tried twice.
+_BETWEEN_BRACKETS: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -58,9 +58,10 @@ def _refuse_deep_nesting(body: bytes) -> None:
     """Each round takes away the innermost pairs of brackets, so what is left after the last round was deeper."""
     if body.count(b"{") + body.count(b"[") <= limits.MANIFEST_NESTING_MAX:
         return
-    brackets = _STRINGS.sub(b"", body).translate(_AS_SQUARE, _NEITHER_BRACKET)
-    if len(brackets) > 2 * _CONTAINERS_MAX:
+    brackets, found = _BETWEEN_BRACKETS.subn(b"", body, count=2 * _CONTAINERS_MAX)
+    if found == 2 * _CONTAINERS_MAX or len(brackets) > 2 * _CONTAINERS_MAX:
         raise ManifestInvalid(f"it is made of more than {_CONTAINERS_MAX} objects and lists")
+    brackets = brackets.translate(_AS_SQUARE)
     for _ in range(limits.MANIFEST_NESTING_MAX):
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
