@@ -1,4 +1,4 @@
-"""Serving: ports, signals, and an end that loses nothing."""
+"""One process that serves: signals, rereading, and an end that loses nothing."""
 
 from __future__ import annotations
 
@@ -6,63 +6,126 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pierhead.adapters.system import SystemClock, SystemEntropy
-from pierhead.boot.settings import Address, Settings
-from pierhead.boot.wire import House, open_house
-from pierhead.domain.names import RepositoryName
-from pierhead.faces.door.connectors import Connector
+from pierhead.boot.config_faults import ConfigFaults
+from pierhead.boot.ports import Ports
+from pierhead.boot.settings import Settings, TlsSettings
+from pierhead.boot.wire import House, KindChanged, open_house
+from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.front import Front
-from pierhead.faces.door.server import Port, Room, tls_context
-from pierhead.faces.door.server import Settings as DoorSettings
 from pierhead.ports.faults import NoFaults
 
-DRAIN_SECONDS: Final = 30.0
+_CERTIFICATE_LOOK_SECONDS: Final = 5.0
 
 log = logging.getLogger("pierhead")
 
 
-async def serve(load: Callable[[], Settings], ready: Callable[[House], None]) -> int:
-    """Runs until SIGTERM or SIGINT; returns the exit code. ``load`` reads the configuration, again at SIGHUP."""
-    settings = load()
-    house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
-    for warning in house.warnings:
-        log.warning(warning)
-    front = Front(house.v2, house.why_not_ready, settings.external_url)
-    room = Room(settings.limits.connections)
-    ports = [_port(settings, address, name, front, room) for address, name in settings.listeners()]
+class CannotListen(Exception):
+    """Ports could not be opened at start; each argument is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a parent process hands to a worker: bound sockets by address, and a pipe that ends when the parent does."""
+
+    sockets: Mapping[str, socket.socket] = field(default_factory=dict)
+    parent: int | None = None
+    ready: int | None = None
+
+
+class Process:
+    """The life of one serving process."""
+
+    def __init__(self, load: Callable[[], Settings], inherited: Inherited) -> None:
+        self._load = load
+        self._inherited = inherited
+        self._stopped = asyncio.Event()
+        self._rereading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, ready: Callable[[House], None]) -> int:
+        """Serves until SIGTERM or SIGINT, or until the parent has gone. Returns the exit code.
+
+        Raises ConfigFaults, CannotListen, and what ``open_house`` raises.
+        """
+        settings = await asyncio.to_thread(self._load)
+        house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
+        front = Front(house.v2, house.why_not_ready, settings.external_url, Trust(settings.trusted_proxies))
+        ports = Ports(front, self._inherited.sockets, house.on_main_port())
+        try:
+            if faults := await ports.apply(settings):
+                raise CannotListen(*faults)
+            for warning in house.warnings:
+                log.warning(warning)
+            self._listen_for_signals(house, front, ports)
+            self._own(self._watch_certificate(house, ports))
+            ready(house)
+            await self._stopped.wait()
+        finally:
+            await ports.close()
+            for task in self._tasks:
+                task.cancel()
+            await house.close()
+        return 0
+
+    def _listen_for_signals(self, house: House, front: Front, ports: Ports) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread(house, front, ports)))
+        if self._inherited.parent is not None:
+            loop.add_reader(self._inherited.parent, self._stopped.set)
+
+    def _own(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reread(self, house: House, front: Front, ports: Ports) -> None:
+        """What the file says now holds from now on; a file that cannot be accepted changes nothing."""
+        async with self._rereading:
+            try:
+                settings = await asyncio.to_thread(self._load)
+                await house.apply(settings, os.environ)
+            except ConfigFaults as faults:
+                for line in faults.lines:
+                    log.error(line)
+                log.error("The configuration was not taken over; the one before goes on.")
+                return
+            except KindChanged as changed:
+                log.error(str(changed))
+                return
+            front.external_url = settings.external_url
+            front.trust = Trust(settings.trusted_proxies)
+            for sentence in (*house.warnings, *await ports.apply(settings)):
+                log.warning(sentence)
+            log.info("The configuration was read again.")
+
+    async def _watch_certificate(self, house: House, ports: Ports) -> None:
+        """A certificate that was renewed on disk serves from the next handshake on."""
+        seen = await asyncio.to_thread(_stamps, house.settings.tls)
+        while True:
+            await asyncio.sleep(_CERTIFICATE_LOOK_SECONDS)
+            now = await asyncio.to_thread(_stamps, house.settings.tls)
+            if now == seen:
+                continue
+            seen = now
+            try:
+                await ports.apply(house.settings)
+                log.info("The certificate was read again.")
+            except (OSError, ValueError) as error:
+                log.error("The certificate could not be read again (%s); the one before goes on.", type(error).__name__)
+
+
+def _stamps(tls: TlsSettings | None) -> tuple[object, ...]:
+    if tls is None:
+        return ()
     try:
-        for port in ports:
-            await port.open()
-        ready(house)
-        await _until_stopped()
-    finally:
-        await asyncio.gather(*(port.drain(DRAIN_SECONDS) for port in ports))
-        await house.close()
-    return 0
-
-
-def _port(settings: Settings, address: Address, name: RepositoryName | None, front: Front, room: Room) -> Port:
-    repository = None if name is None else settings.repositories[name]
-    external = settings.external if repository is None else settings.external_of(repository)
-    label = Connector(name, str(address), str(external))
-    ssl = None if settings.tls is None else tls_context(str(settings.tls.certificate), str(settings.tls.key))
-    return Port(
-        front,
-        label,
-        address.host,
-        address.port,
-        ssl=ssl,
-        settings=DoorSettings(max_connections=settings.limits.connections),
-        room=room,
-    )
-
-
-async def _until_stopped() -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+        return tuple((os.stat(path).st_mtime_ns, os.stat(path).st_ino) for path in (tls.certificate, tls.key))
+    except OSError:
+        return ()

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pierhead.adapters.files.store import FileBlobs
 from pierhead.adapters.passwords import PasswordAccount, PasswordSource, hash_password
@@ -56,11 +56,16 @@ class House:
         """Why writes are refused; None if all is well."""
         return self.store.health() or self.blobs.health
 
-    async def apply(self, settings: Settings, environ: Mapping[str, str], data_admin_hash: str) -> None:
+    def on_main_port(self) -> dict[str, Any]:
+        """What the main port serves besides images: arguments for ``Port``."""
+        return {}
+
+    async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        accounts = await _accounts(settings, secrets, data_admin_hash)
+        admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
+        accounts = await _accounts(settings, secrets, admin)
         self.repositories = {
             name: self._repository(repository, rows[name]) for name, repository in settings.repositories.items()
         }
@@ -102,7 +107,7 @@ async def open_house(
         settings.limits.blob_bytes,
     )
     house = House(settings, parts, store, blobs, entropy)
-    await house.apply(settings, environ, await admin_hash(store, entropy, data))
+    await house.apply(settings, environ)
     return house
 
 

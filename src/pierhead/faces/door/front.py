@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Handler
-from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.connectors import Connector, Trust
 
 HEALTH_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -15,14 +15,18 @@ _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 class Front:
     """A handler for the door that hands on by path. ``why_not_ready`` tells what is wrong, None if nothing is."""
 
-    def __init__(self, registry: Handler, why_not_ready: Callable[[], str | None], external_url: str) -> None:
+    def __init__(
+        self, registry: Handler, why_not_ready: Callable[[], str | None], external_url: str, trust: Trust
+    ) -> None:
         self._registry = registry
         self._why_not_ready = why_not_ready
         self.external_url = external_url
+        self.trust = trust
 
     async def __call__(self, ask: Ask) -> AnyAnswer:
         """Whatever is neither the API nor health lives on the main port, where a pasted image name opens its page."""
         target = ask.target
+        self.trust.note_address(ask)
         if target.startswith("/v2"):
             return await self._registry(ask)
         if target in HEALTH_PATHS:
@@ -33,6 +37,13 @@ class Front:
             where = self.external_url.rstrip("/") + target
             return Answer(307, (("Location", where), _TEXT), f"See {where}\n".encode())
         return Answer(404, (_TEXT,), b"There is nothing at this address.\n")
+
+    async def redirect(self, ask: Ask) -> AnyAnswer:
+        """The handler of the plain port beside a TLS one: health is answered, everything else is sent there."""
+        if ask.target in HEALTH_PATHS:
+            return self._health(ask.target)
+        where = self.external_url.rstrip("/") + ask.target + (f"?{ask.query}" if ask.query else "")
+        return Answer(308, (("Location", where), _TEXT), f"See {where}\n".encode())
 
     def _health(self, target: str) -> Answer:
         """``/livez`` says that the process answers, the others that it can do its work."""

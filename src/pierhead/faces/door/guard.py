@@ -14,6 +14,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
 from pierhead.faces.door.ask import Ask
+from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import Credential, IdentitySource, NotMine, Wrong
 
@@ -53,7 +54,7 @@ class Guard:
 
     async def _check(self, ask: Ask, header: str, mark: bytes) -> Principal:
         credential = _credential(header)
-        place = (credential.name, ask.peer)
+        place = (credential.name, address_of(ask))
         self._slow_down(place)
         checking = self._checking.get(mark)
         if checking is None:

@@ -17,7 +17,7 @@ from pierhead.domain.refusals import (
     StageFilledByPromotion,
 )
 from pierhead.faces.door.ask import Ask
-from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.connectors import Connector, address_of
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry, Table
 
@@ -66,7 +66,7 @@ class Asked:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return {"address": self.ask.peer, "agent": (self.ask.get("User-Agent") or "")[:200]}
+        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200]}
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""

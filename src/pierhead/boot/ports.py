@@ -1,0 +1,130 @@
+"""The ports that are open, brought in line with the settings at start and whenever the file is read again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pierhead.boot.settings import Address, Settings, TlsSettings
+from pierhead.domain.names import RepositoryName
+from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.front import Front
+from pierhead.faces.door.server import Port, Room, tls_context
+from pierhead.faces.door.server import Settings as DoorSettings
+
+DRAIN_SECONDS: Final = 30.0
+
+log = logging.getLogger("pierhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What makes a port another port: a change of any of these closes it and opens it anew."""
+
+    address: Address
+    tls: bool
+    redirects: bool
+
+
+class Ports:
+    """Opens and closes. ``sockets`` are bound already, by a parent process; without one, ports bind for themselves."""
+
+    def __init__(self, front: Front, sockets: Mapping[str, socket.socket], pages: Mapping[str, Any]) -> None:
+        """``pages``: further arguments for the main port (see ``Port``)."""
+        self._front = front
+        self._sockets = sockets
+        self._pages = pages
+        self._open: dict[Listener, tuple[Port, Connector]] = {}
+        self._draining: set[asyncio.Task[int]] = set()
+        self._context: ssl.SSLContext | None = None
+        self._room: Room | None = None
+
+    @property
+    def open(self) -> list[Port]:
+        """Ports that take requests."""
+        return [port for port, _ in self._open.values()]
+
+    async def apply(self, settings: Settings) -> list[str]:
+        """Opens and closes what has to be; returns a sentence for each port that could not be opened."""
+        self._renew_certificate(settings.tls)
+        if self._room is None:
+            self._room = Room(settings.limits.connections)
+        self._room.places = settings.limits.connections
+        wanted = _wanted(settings)
+        for listener in [listener for listener in self._open if listener not in wanted]:
+            port, _ = self._open.pop(listener)
+            self._drain(port)
+        await asyncio.sleep(0)  # lets the drains begin: they stop listening first
+        faults: list[str] = []
+        for listener, name in wanted.items():
+            connector = _connector(settings, listener, name)
+            if listener in self._open:
+                _, standing = self._open[listener]
+                standing.repository, standing.external = connector.repository, connector.external
+                continue
+            port = self._port(settings, listener, connector)
+            try:
+                await port.open()
+            except OSError as error:
+                faults.append(f"{listener.address} cannot be listened on: {error.strerror or error}.")
+                continue
+            self._open[listener] = (port, connector)
+        return faults
+
+    async def close(self) -> None:
+        """Refuses new requests, answers those that run, and returns when all is out."""
+        for port, _ in self._open.values():
+            self._drain(port)
+        self._open.clear()
+        if self._draining:
+            await asyncio.wait(self._draining)
+
+    def _drain(self, port: Port) -> None:
+        task = asyncio.ensure_future(port.drain(DRAIN_SECONDS))
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    def _renew_certificate(self, tls: TlsSettings | None) -> None:
+        if tls is None:
+            self._context = None
+        elif self._context is None:
+            self._context = tls_context(str(tls.certificate), str(tls.key))
+        else:
+            self._context.load_cert_chain(tls.certificate, tls.key)
+
+    def _port(self, settings: Settings, listener: Listener, connector: Connector) -> Port:
+        address = listener.address
+        sock = self._sockets.get(str(address))
+        main = connector.repository is None and not listener.redirects
+        return Port(
+            self._front.redirect if listener.redirects else self._front,
+            connector,
+            address.host,
+            address.port,
+            sock=None if sock is None else sock.dup(),
+            ssl=self._context if listener.tls else None,
+            settings=DoorSettings(max_connections=settings.limits.connections),
+            room=self._room,
+            logger=log,
+            **(self._pages if main else {key: value for key, value in self._pages.items() if key == "on_answer"}),
+        )
+
+
+def _wanted(settings: Settings) -> dict[Listener, RepositoryName | None]:
+    secure = settings.tls is not None
+    wanted: dict[Listener, RepositoryName | None] = {
+        Listener(address, secure, redirects=False): name for address, name in settings.listeners()
+    }
+    if settings.redirect_from is not None:
+        wanted[Listener(settings.redirect_from, tls=False, redirects=True)] = None
+    return wanted
+
+
+def _connector(settings: Settings, listener: Listener, name: RepositoryName | None) -> Connector:
+    external = settings.external if name is None else settings.external_of(settings.repositories[name])
+    return Connector(name, str(listener.address), str(external))

@@ -1,0 +1,94 @@
+"""From the command line to a running server: one process, or a parent and its workers; and why it did not start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from pierhead.adapters.files.layout import FolderInUse, lock_folder
+from pierhead.adapters.sqlite.connect import DatabaseRefused
+from pierhead.adapters.system import SystemClock, SystemEntropy
+from pierhead.boot.config import load
+from pierhead.boot.config_faults import ConfigFaults
+from pierhead.boot.default import default_settings
+from pierhead.boot.serve import CannotListen, Inherited, Process
+from pierhead.boot.settings import Settings
+from pierhead.boot.supervise import Supervisor, inherited, this_command
+from pierhead.boot.welcome import welcome
+from pierhead.boot.wire import KindChanged, open_house
+from pierhead.ports.blobs import StoreFailed
+from pierhead.ports.faults import NoFaults
+
+_SWITCH_SECONDS: Final = 0.0005
+_FAULTY_FILE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the command line said; None for what it left out."""
+
+    config: Path | None
+    data: Path | None
+    listen: str | None
+    workers: int | None
+
+    def settings(self) -> Settings:
+        """Reads the file, now. Raises ConfigFaults."""
+        if self.config is None:
+            settings = default_settings(data=self.data, listen=self.listen)
+        else:
+            settings = load(self.config, data=self.data, listen=self.listen)
+        return settings if self.workers is None else replace(settings, workers=self.workers)
+
+
+def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str]]:
+    """Serves until it is told to stop; ``say`` gets the lines for people when it is ready.
+
+    Returns the exit code and, if it did not start, the reasons, a line each.
+    """
+    # Between the writer's thread and the loop the interpreter changes over sooner: more writes, no later reads.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        handed = inherited()
+        if handed is not None:
+            return uvloop.run(Process(command.settings, handed).run(lambda _: _tell(handed))), ()
+        settings = command.settings()
+        lock = lock_folder(settings.data)
+        try:
+            if settings.workers > 1:
+                return uvloop.run(_supervise(command, settings, say)), ()
+            return uvloop.run(
+                Process(command.settings, Inherited()).run(lambda house: say(welcome(house.settings)))
+            ), ()
+        finally:
+            os.close(lock)
+    except ConfigFaults as faults:
+        return _FAULTY_FILE, faults.lines
+    except CannotListen as refused:
+        return 1, [str(sentence) for sentence in refused.args]
+    except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed) as refused:
+        return 1, [str(refused)]
+    except OSError as error:
+        return 1, [f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."]
+
+
+async def _supervise(command: Command, settings: Settings, say: Callable[[str], None]) -> int:
+    """The data folder is made and brought up to date before the first worker sees it."""
+    house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
+    await house.close()
+    supervisor = Supervisor(command.settings, this_command())
+    return await supervisor.run(settings, lambda served: say(welcome(served)))
+
+
+def _tell(handed: Inherited) -> None:
+    if handed.ready is not None:
+        os.write(handed.ready, b"1")
+        os.close(handed.ready)

@@ -1,0 +1,207 @@
+"""The parent of several workers: it binds the sockets, starts workers, replaces one that ends, passes signals on.
+
+It serves nothing itself. A worker holds the reading end of a pipe whose other end only the parent has, so that none
+outlives it, however it ends. When the file is read again, a new generation of workers takes over before the old one
+drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from pierhead.boot.config_faults import ConfigFaults
+from pierhead.boot.serve import CannotListen, Inherited
+from pierhead.boot.settings import Settings
+
+WORKER_VARIABLE: Final = "PIERHEAD_WORKER"
+_READY_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 1.0
+
+log = logging.getLogger("pierhead")
+
+
+@dataclass(slots=True)
+class Generation:
+    """Workers that serve the same settings on the same sockets."""
+
+    settings: Settings
+    sockets: dict[str, socket.socket]
+    workers: set[asyncio.subprocess.Process] = field(default_factory=set)
+    retired: bool = False
+
+
+class Supervisor:
+    """Keeps ``settings.workers`` workers running. ``command`` starts one."""
+
+    def __init__(self, load: Callable[[], Settings], command: list[str]) -> None:
+        self._load = load
+        self._command = command
+        self._stopped = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pipe_read, self._pipe_write = os.pipe()
+
+    async def run(self, settings: Settings, ready: Callable[[Settings], None]) -> int:
+        """Runs until SIGTERM or SIGINT; returns the exit code. Raises CannotListen."""
+        self._generation = Generation(settings, bind(settings, {}))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread()))
+        await self._fill(self._generation)
+        ready(settings)
+        await self._stopped.wait()
+        await self._retire(self._generation)
+        for task in list(self._tasks):
+            task.cancel()
+        return 0
+
+    def _own(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fill(self, generation: Generation) -> None:
+        started = await asyncio.gather(*(self._start(generation) for _ in range(generation.settings.workers)))
+        for worker in started:
+            self._own(self._mind(generation, worker))
+
+    async def _start(self, generation: Generation) -> asyncio.subprocess.Process:
+        """Starts a worker and waits until it takes requests, or has ended."""
+        told, tell = os.pipe()
+        handles = {address: sock.fileno() for address, sock in generation.sockets.items()}
+        word = json.dumps({"sockets": handles, "parent": self._pipe_read, "ready": tell})
+        try:
+            worker = await asyncio.create_subprocess_exec(
+                *self._command,
+                env={**os.environ, WORKER_VARIABLE: word},
+                pass_fds=(*handles.values(), self._pipe_read, tell),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        finally:
+            os.close(tell)
+        generation.workers.add(worker)
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await _readable(told)
+        except TimeoutError:
+            log.error("Worker %d did not become ready in %d s.", worker.pid, _READY_SECONDS)
+        finally:
+            os.close(told)
+        return worker
+
+    async def _mind(self, generation: Generation, worker: asyncio.subprocess.Process) -> None:
+        """Waits for a worker's end; one that ended without being asked to is replaced."""
+        code = await worker.wait()
+        generation.workers.discard(worker)
+        if not self._serves(generation):
+            return
+        log.error("Worker %d ended (%s); another is started.", worker.pid, code)
+        await asyncio.sleep(_PAUSE_SECONDS if code else 0)
+        if self._serves(generation):
+            self._own(self._mind(generation, await self._start(generation)))
+
+    def _serves(self, generation: Generation) -> bool:
+        return not generation.retired and not self._stopped.is_set()
+
+    async def _reread(self) -> None:
+        async with self._changing:
+            try:
+                settings = await asyncio.to_thread(self._load)
+                old = self._generation
+                new = Generation(settings, bind(settings, old.sockets))
+            except ConfigFaults as faults:
+                for line in faults.lines:
+                    log.error(line)
+                log.error("The configuration was not taken over; the one before goes on.")
+                return
+            except CannotListen as refused:
+                for sentence in refused.args:
+                    log.error(sentence)
+                log.error("The configuration was not taken over; the one before goes on.")
+                return
+            self._generation = new
+            await self._fill(new)
+            for address, sock in old.sockets.items():
+                if address not in new.sockets:
+                    sock.close()
+            await self._retire(old)
+            log.info("The configuration was read again.")
+
+    async def _retire(self, generation: Generation) -> None:
+        generation.retired = True
+        workers = list(generation.workers)
+        for worker in workers:
+            if worker.returncode is None:
+                worker.send_signal(signal.SIGTERM)
+        await asyncio.gather(*(worker.wait() for worker in workers))
+
+
+def bind(settings: Settings, standing: dict[str, socket.socket]) -> dict[str, socket.socket]:
+    """A bound socket for each address of ``settings``; those of ``standing`` are taken over.
+
+    Raises CannotListen, with a sentence for each address, after closing what it had bound.
+    """
+    addresses = [address for address, _ in settings.listeners()]
+    if settings.redirect_from is not None:
+        addresses.append(settings.redirect_from)
+    sockets: dict[str, socket.socket] = {}
+    faults: list[str] = []
+    for address in addresses:
+        key = str(address)
+        if key in standing:
+            sockets[key] = standing[key]
+            continue
+        sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address.host, address.port))
+            sock.listen(2048)
+            sock.setblocking(False)
+            sockets[key] = sock
+        except OSError as error:
+            sock.close()
+            faults.append(f"{address} cannot be listened on: {error.strerror or error}.")
+    if faults:
+        for key, sock in sockets.items():
+            if key not in standing:
+                sock.close()
+        raise CannotListen(*faults)
+    return sockets
+
+
+def inherited() -> Inherited | None:
+    """What the parent handed to this process, if it is a worker."""
+    word = os.environ.pop(WORKER_VARIABLE, None)
+    if word is None:
+        return None
+    told = json.loads(word)
+    return Inherited(
+        {address: socket.socket(fileno=handle) for address, handle in told["sockets"].items()},
+        told["parent"],
+        told["ready"],
+    )
+
+
+def this_command() -> list[str]:
+    """How this process was started, for starting workers in the same way."""
+    return [sys.executable, "-m", "pierhead", *sys.argv[1:]]
+
+
+async def _readable(handle: int) -> None:
+    loop = asyncio.get_running_loop()
+    there = asyncio.Event()
+    loop.add_reader(handle, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(handle)
