@@ -1,5 +1,6 @@
 """One connection: between the server's protocol object with our deadlines (``watched``) and requests and answers."""
 
+import asyncio
 from time import monotonic
 from typing import Any, cast
 
@@ -39,10 +40,17 @@ class Connection(Watched):
             self._check_framing()
 
     def begin(
-        self, content: Any, *, chunked: bool, page: Ask | None = None, writer: AbstractStreamWriter | None = None
+        self,
+        content: Any,
+        task: "asyncio.Task[None]",
+        *,
+        chunked: bool,
+        page: Ask | None = None,
+        writer: AbstractStreamWriter | None = None,
     ) -> None:
         """A request is here; deadlines for heads rest until :meth:`end`. A page brings its Ask and its writer, since
-        the application reads and writes past the door."""
+        the application reads and writes past the door. ``task`` is what :meth:`cancel` ends."""
+        self._task = task
         self.shared.running += 1
         self._busy = True
         self._first = False
@@ -66,6 +74,7 @@ class Connection(Watched):
             return
         self.shared.running -= 1
         self._busy = False
+        self._task = None
         self._looking = True
         self._chunked = False
         self._since = now
@@ -74,6 +83,11 @@ class Connection(Watched):
         self._page = self._writer = None
         self._content = EMPTY_PAYLOAD
         self.reading_since = 0.0
+
+    def cancel(self) -> None:
+        """End the request that runs here: only for a port that has drained for long enough."""
+        if self._busy and self._task is not None:
+            self._task.cancel()
 
     def _check_framing(self) -> None:
         """End the wait for a chunked body whose framing is broken.

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable
 from functools import partial
+from os import preadv
 from typing import Final, TypeVar
 
 from aiohttp.abc import AbstractStreamWriter
@@ -294,8 +295,8 @@ def _warm(file: int, offset: int, size: int) -> bool:
     """Whether both ends of a window are in memory, so that reading it will not wait for a disk."""
     probe = bytearray(1)
     try:
-        os.preadv(file, [probe], offset, NO_WAIT)
-        os.preadv(file, [probe], offset + size - 1, NO_WAIT)
+        preadv(file, [probe], offset, NO_WAIT)
+        preadv(file, [probe], offset + size - 1, NO_WAIT)
     except OSError:
         return False
     return True
@@ -305,7 +306,7 @@ async def _read(away: _Away, file: int, offset: int, size: int) -> bytes | bytea
     """``size`` bytes, read here when they are in memory and in a thread otherwise. Raises EOFError when short."""
     data: bytes | bytearray = bytearray(size)
     try:
-        got = os.preadv(file, [data], offset, NO_WAIT)
+        got = preadv(file, [data], offset, NO_WAIT)
     except OSError:
         got = 0
     if got < size:

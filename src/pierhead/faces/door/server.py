@@ -87,18 +87,18 @@ class _Door(web.Server):
         ask = Ask(method, target, query, length, conn, fields, content, expects is not None, received)
         if refused is None and request.__class__ is not web.BaseRequest:
             return await self._page(conn, cast(web.Request, request), ask)
-        conn.begin(content, chunked=length is None)
+        conn.begin(content, request.task, chunked=length is None)
         sender = Sender(
             conn,
             request.writer,
             head_only=method == "HEAD",
             old=request.version[1] == 0,
-            ends=not request.keep_alive or self._shared.draining,
+            ends=not request.keep_alive,
         )
         status = 0
         try:
             answer = await self._answer(ask, refused)
-            if content is not EMPTY_PAYLOAD and not content.is_eof():
+            if self._shared.draining or (content is not EMPTY_PAYLOAD and not content.is_eof()):
                 sender.ends = True
             status = await self._send(conn, sender, answer)
         finally:
@@ -141,8 +141,8 @@ class _Door(web.Server):
             conn.cut()
             return answer.status if sender.started else 0
         except Exception as error:
-            sender.ends = True
             if sender.started:
+                sender.ends = True
                 self._shared.failed("An answer broke off, the connection was cut", error)
                 conn.cut()
                 return answer.status
@@ -155,7 +155,7 @@ class _Door(web.Server):
 
     async def _page(self, conn: Connection, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Let the mounted application answer; the connection reports it when it is out."""
-        conn.begin(request.content, chunked=ask.length is None, page=ask, writer=request.writer)
+        conn.begin(request.content, request.task, chunked=ask.length is None, page=ask, writer=request.writer)
         request[ASK] = ask
         response: web.StreamResponse
         try:
@@ -171,10 +171,16 @@ class _Door(web.Server):
             if not ask.stalled():
                 self._shared.failed("A page failed, the client got 500", error)
         except ConnectionError:
+            now = monotonic()
+            conn.end(now)
+            self._shared.report(ask, 0, 0, now - ask.received)
             raise
         except Exception as error:
             self._shared.failed("A page failed, the client got 500", error)
             response = self._in_page(heads.BROKEN)
+        except BaseException:
+            conn.end(monotonic())
+            raise
         if not response.prepared:
             response.headers["Server"] = "Pierhead"
             if self._shared.draining or not request.content.is_eof():
@@ -294,7 +300,7 @@ class Port:
         self._shared.draining = True
         await asyncio.sleep(0)
         deadline = monotonic() + seconds
-        while left := _open_connections(door):
+        while (left := _open_connections(door)) or self._shared.running:
             for conn in left:
                 if conn.resting:
                     conn.force_close()
@@ -304,12 +310,19 @@ class Port:
         for conn in left:
             conn.cut()
         # What still runs has lost its client: it gets a moment to notice, and is cancelled then.
-        last = monotonic() + min(1.0, seconds)
-        while self._shared.running and monotonic() < last:  # noqa: ASYNC110  (a count, looked at only while stopping)
-            await asyncio.sleep(0.01)
-        await door.shutdown(0.1)
+        moment = min(1.0, seconds)
+        await self._idle(moment)
+        for each in door.connections:
+            if isinstance(each, Connection):
+                each.cancel()
+        await self._idle(moment)
         self._door = self._listener = None
         return len(left)
+
+    async def _idle(self, seconds: float) -> None:
+        last = monotonic() + seconds
+        while self._shared.running and monotonic() < last:  # noqa: ASYNC110  (a count, looked at only while stopping)
+            await asyncio.sleep(0.01)
 
 
 def _open_connections(door: web.Server) -> list[Connection]:
