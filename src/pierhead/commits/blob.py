@@ -15,13 +15,17 @@ from pierhead.ports.metadata.values import BlobState, ImageId, RepositoryId
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a blob goes. ``upload`` is the session that brought it, if there was one; ``lease`` in microseconds."""
+    """Where a blob goes. ``upload`` is the session that brought it, if there was one; ``lease`` in microseconds.
+
+    ``cached``: it came from an upstream into a proxy's cache, which no client may write to.
+    """
 
     repository: RepositoryId
     name: RepositoryName
     image: ImageName
     lease: int
     upload: str | None = None
+    cached: bool = False
 
 
 def land_blob(tx: Tx, place: Place, landed: Landed) -> str:
@@ -91,7 +95,7 @@ def adopt_orphan(tx: Tx, digest: Digest, size: int, generation: str) -> bool:
 
 
 def _prepared(tx: Tx, place: Place) -> ImageId:
-    if tx.repositories.policy(place.repository) is WritePolicy.DENY:
+    if not place.cached and tx.repositories.policy(place.repository) is WritePolicy.DENY:
         raise RepositoryReadOnly(place.name)
     return tx.images.ensure(place.repository, place.image)
 

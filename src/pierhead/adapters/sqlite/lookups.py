@@ -54,6 +54,19 @@ IMAGES = """
 SELECT DISTINCT i.name FROM images i WHERE i.repository_id IN ({members}) AND i.name>?
 AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id) ORDER BY i.name LIMIT ?
 """
+NAMING = """
+SELECT n.manifest_id FROM blobs b JOIN manifest_blobs n ON n.blob_id=b.id
+JOIN manifest_links l ON l.manifest_id=n.manifest_id AND l.image_id=?1 WHERE b.digest=?2
+UNION ALL
+SELECT c.manifest_id FROM manifest_children c
+JOIN manifest_links l ON l.manifest_id=c.manifest_id AND l.image_id=?1 WHERE c.child=?2
+LIMIT 1
+"""
+SHARED = """
+SELECT b.id, b.digest, b.size, b.state, b.generation FROM blobs b CROSS JOIN blob_links l ON l.blob_id=b.id
+CROSS JOIN images i ON i.id=l.image_id AND i.repository_id=?
+WHERE b.digest=? AND b.state=1 LIMIT 1
+"""
 REFERRERS = """
 SELECT m.digest, m.media_type, m.size, r.artifact_type, m.id FROM images i
 JOIN referrers r ON r.image_id=i.id AND r.subject=? {typed} JOIN manifests m ON m.id=r.manifest_id
@@ -154,6 +167,17 @@ class SqliteLookups:
             (tag, repository, image),
         ).fetchone()
         return None if row is None else CacheEntry(Digest.from_raw(row[0]), row[1])
+
+    async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
+        """Two statements, so that the planner cannot begin with all manifests of a repository."""
+        found = self._execute("SELECT id FROM images WHERE repository_id=? AND name=?", (repository, image)).get
+        manifest = self._execute(NAMING, (found, digest.raw)).get if isinstance(found, int) else None
+        return ManifestId(manifest) if isinstance(manifest, int) else None
+
+    async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
+        """See the port."""
+        row = self._execute(SHARED, (repository, digest.raw)).fetchone()
+        return None if row is None else blob_row(row)
 
     def _statement(self, template: str, members: int) -> str:
         key = (template, members)

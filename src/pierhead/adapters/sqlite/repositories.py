@@ -92,6 +92,13 @@ class SqliteCache:
         """As if the upstream had never been asked."""
         self._execute("DELETE FROM cache_entries WHERE image_id=? AND tag=?", (image, tag))
 
+    def waiting(self, image: ImageId, digest: Digest) -> Sequence[Tag]:
+        """By name."""
+        rows = self._execute(
+            "SELECT tag FROM cache_entries WHERE image_id=? AND digest=? ORDER BY tag", (image, digest.raw)
+        )
+        return [Tag(tag) for (tag,) in rows]
+
 
 class SqliteJobs:
     """Implements ``ports.metadata.store.Jobs``."""

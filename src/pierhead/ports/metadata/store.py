@@ -64,8 +64,8 @@ class Tags(Protocol):
     def move(self, image: ImageId, name: Tag, manifest: ManifestId, event: EventId) -> Claimed:
         """Points a tag at a manifest, closing the interval before."""
 
-    def close(self, image: ImageId, name: Tag, event: EventId) -> ManifestId | None:
-        """Takes a tag away; None if there was none."""
+    def close(self, image: ImageId, name: Tag, event: EventId, *, spend: bool) -> ManifestId | None:
+        """Takes a tag away; None if there was none. With ``spend`` it counts as claimed from now on, if it did not."""
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
@@ -180,6 +180,9 @@ class Cache(Protocol):
 
     def forget(self, image: ImageId, tag: Tag) -> None: ...
 
+    def waiting(self, image: ImageId, digest: Digest) -> Sequence[Tag]:
+        """Tags of which the upstream said last that they stand for ``digest``."""
+
 
 class Events(Protocol):
     def append(self, image: ImageId | None, event: Event) -> EventId:
@@ -260,6 +263,12 @@ class Lookups(Protocol):
     async def upload(self, upload: str) -> UploadRow | None: ...
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None: ...
+
+    async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
+        """A manifest or index of the image that names ``digest``, as a blob or as a manifest."""
+
+    async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
+        """A LIVE blob that any image of the repository was given."""
 
 
 class Store(Protocol):
