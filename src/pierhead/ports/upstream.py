@@ -46,7 +46,7 @@ class UpstreamSettings:
     any_address: bool = True
     connect_seconds: float = 5.0
     answer_seconds: float = limits.UPSTREAM_ANSWER_SECONDS_MAX - 0.5
-    """From the moment a request leaves the queue to the last byte of a manifest or the first of a blob, retries included."""
+    """From leaving the queue to the last byte of a manifest or the beginning of a blob, retries included."""
     list_seconds: float = 30.0
     """For all pages of a list of tags together."""
     queue_seconds: float = 300.0
@@ -68,7 +68,7 @@ class UpstreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamManifest:
-    """``body`` is None after a HEAD, whose ``digest`` is what the upstream said; otherwise ``digest`` was computed here.
+    """``digest`` was computed here over ``body``; after a HEAD, ``body`` is None and ``digest`` what the upstream said.
 
     The bytes are not parsed: whether they are a manifest is for ``domain.manifest`` to say.
     """
@@ -145,7 +145,7 @@ class UpstreamState:
 
 
 class Upstream(Protocol):
-    """All verbs but ``state`` and ``renew`` raise Unavailable and UpstreamLimited; those with an image return Absent."""
+    """The verbs with an image raise Unavailable and UpstreamLimited, and return Absent."""
 
     @property
     def name(self) -> str:
@@ -165,7 +165,7 @@ class Upstream(Protocol):
         """Returns when the upstream begins to answer with the bytes."""
 
     async def tags(self, image: ImageName) -> tuple[Tag, ...] | Absent:
-        """All pages, in the upstream's order; what is no tag is left out. A list beyond all bounds is a ``bad_answer``."""
+        """All pages, in the upstream's order; what is no tag is left out. A list without end is a ``bad_answer``."""
 
     async def referrers(self, image: ImageName, digest: Digest, artifact_type: str | None) -> bytes | Absent:
         """An image index as JSON, all pages in one. Filter again: an upstream may ignore ``artifact_type``.
@@ -176,7 +176,7 @@ class Upstream(Protocol):
     def state(self) -> UpstreamState: ...
 
     async def probe(self) -> bool:
-        """Asks ``/v2/``, whatever the circuit says, and opens or closes it accordingly. True if it answers; never raises.
+        """Asks ``/v2/``, whatever the circuit says, and opens or closes it. True if it answers; never raises.
 
         To be called at ``state().next_probe_at`` while the circuit is open.
         """
