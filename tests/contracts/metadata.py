@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -22,7 +23,7 @@ from pierhead.domain.refusals import (
 )
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import BlobState, Event, UploadRow
-from tests.contracts.rows import HOUR, SECOND, HandClock, Shelf, index, manifest, shelf
+from tests.contracts.rows import HOUR, SECOND, HandClock, Shelf, index, later, manifest, shelf
 
 CheckChain = Callable[[], Awaitable[int]]
 
@@ -104,14 +105,14 @@ class TagsContract(MetadataFixtures):
         moving = await shelf(store)
         digests = []
         for number in range(3):
-            digests.append(await store.write(lambda tx, n=number: moving.push_image(tx, str(n), "latest")))
+            digests.append(await store.write(later(moving.push_image, str(number), "latest")))
             clock.advance(HOUR)
         history = await store.report(
             lambda reports: reports.history(moving.repository.name, moving.image, Tag("latest"), 10)
         )
         assert [interval.digest for interval in history] == list(reversed(digests))
         assert history[0].until is None
-        assert [newer.since == older.until for newer, older in zip(history, history[1:])] == [True, True]
+        assert [newer.since == older.until for newer, older in itertools.pairwise(history)] == [True, True]
 
     async def test_several_tags_of_one_push_are_written_together_or_not_at_all(
         self, store: Store, check_chain: CheckChain
@@ -237,7 +238,7 @@ class WritesContract(MetadataFixtures):
 
         for _ in range(3):
             answers = await asyncio.gather(
-                *(store.write(lambda tx, n=number: operation(tx, n)) for number in range(100)), return_exceptions=True
+                *(store.write(later(operation, number)) for number in range(100)), return_exceptions=True
             )
             assert [str(answer) for answer in answers[1::2]] == [str(number) for number in range(1, 100, 2)]
             assert [await pointed_at(store, dev, f"t{number}") for number in range(0, 100, 2)] == answers[0::2]
@@ -274,7 +275,7 @@ class WritesContract(MetadataFixtures):
 
         before = await store.write(lambda tx: move(tx, 0))
         clock.advance(-HOUR)
-        moments = [await store.write(lambda tx, n=number: move(tx, n)) for number in range(1, 4)]
+        moments = [await store.write(later(move, number)) for number in range(1, 4)]
         assert sorted({before, *moments}) == [before, *moments]
 
     async def test_what_may_be_lost_is_seen_at_once_all_the_same(self, store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pierhead.commits.blob import Place, land_blob
 from pierhead.commits.deletion import Deletion
@@ -16,6 +17,9 @@ from pierhead.domain.policy import WritePolicy
 from pierhead.ports.blobs import Landed
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import RepositoryRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -39,6 +43,11 @@ class HandClock:
 
     def advance(self, microseconds: int) -> None:
         self.at += microseconds
+
+
+def later(fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> Callable[[Tx], T]:
+    """``fn`` with these arguments, waiting for its transaction."""
+    return lambda tx: fn(tx, *args, **kwargs)
 
 
 def generation(number: int) -> str:

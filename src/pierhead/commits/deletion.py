@@ -33,9 +33,9 @@ class Deletion:
 
 def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
     """Raises RepositoryReadOnly, ManifestUnknown. A tag written once stays spent: no other bytes ever get it."""
-    image = _image(tx, deletion, tag)
+    image, policy = _image(tx, deletion, tag)
     event = tx.events.append(image, _event("delete tag", deletion, tag=tag))
-    if tx.tags.close(image, tag, event) is None:
+    if tx.tags.close(image, tag, event, spend=_is_once(policy, tag)) is None:
         raise ManifestUnknown(deletion.image, tag, deletion.name)
 
 
@@ -45,18 +45,18 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it or a tag that is
     written once points at it.
     """
-    image = _image(tx, deletion, digest)
+    image, policy = _image(tx, deletion, digest)
     manifest = tx.manifests.find(image, [digest]).get(digest)
     if manifest is None:
         raise ManifestUnknown(deletion.image, digest, deletion.name)
     if parents := tx.manifests.parents(image, digest):
         raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
     tags = tx.tags.of_manifest(image, manifest)
-    if once := [tag for tag, written_once in tags if written_once]:
+    if once := [tag for tag, written_once in tags if written_once or _is_once(policy, tag)]:
         raise ManifestNeeded(digest, f"the tag {once[0]} is written once and points at it. Delete the tag first")
     event = tx.events.append(image, _event("delete manifest", deletion, digest=digest, tags=[tag for tag, _ in tags]))
     for tag, _ in tags:
-        tx.tags.close(image, tag, event)
+        tx.tags.close(image, tag, event, spend=False)
     tx.reclaims.review(tx.manifests.blobs(manifest), tx.now + deletion.lease)
     tx.manifests.unlink(image, manifest)
 
@@ -76,17 +76,24 @@ def delete_blob(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     tx.reclaims.review([row.id], tx.now)
 
 
-def _writable(tx: Tx, deletion: Deletion) -> None:
-    if tx.repositories.policy(deletion.repository) is WritePolicy.DENY:
+def _is_once(policy: WritePolicy, tag: Tag) -> bool:
+    """Tags that were there before their repository became ALLOW_ONCE count too."""
+    return policy is WritePolicy.ALLOW_ONCE and not tag.is_fallback
+
+
+def _writable(tx: Tx, deletion: Deletion) -> WritePolicy:
+    policy = tx.repositories.policy(deletion.repository)
+    if policy is WritePolicy.DENY:
         raise RepositoryReadOnly(deletion.name)
+    return policy
 
 
-def _image(tx: Tx, deletion: Deletion, reference: str) -> ImageId:
-    _writable(tx, deletion)
+def _image(tx: Tx, deletion: Deletion, reference: str) -> tuple[ImageId, WritePolicy]:
+    policy = _writable(tx, deletion)
     image = tx.images.find(deletion.repository, deletion.image)
     if image is None:
         raise ManifestUnknown(deletion.image, reference, deletion.name)
-    return image
+    return image, policy
 
 
 def _event(kind: str, deletion: Deletion, **what: object) -> Event:

@@ -60,11 +60,13 @@ class SqliteTags:
             raise AssertionError("a tag that was closed refused to be opened")
         return Claimed(None if row is None else ManifestId(row[1]), changed=True)
 
-    def close(self, image: ImageId, name: Tag, event: EventId) -> ManifestId | None:
+    def close(self, image: ImageId, name: Tag, event: EventId, *, spend: bool) -> ManifestId | None:
         """Ends the open interval."""
+        once = spend and self._execute(_ONCE, (image, name)).fetchone() is None
         row = self._execute(
-            "UPDATE tags SET until=? WHERE image_id=? AND name=? AND until IS NULL RETURNING manifest_id",
-            (self._moment.now, image, name),
+            """UPDATE tags SET until=?, once=max(once, ?) WHERE image_id=? AND name=? AND until IS NULL
+               RETURNING manifest_id""",
+            (self._moment.now, once, image, name),
         ).fetchone()
         return None if row is None else ManifestId(row[0])
 

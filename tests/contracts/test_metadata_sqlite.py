@@ -1,0 +1,66 @@
+"""The embedded metadata store: the contract, and what only SQLite can get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from pierhead.adapters.sqlite.rows import chain_hash
+from pierhead.adapters.sqlite.store import SqliteStore
+from pierhead.ports.faults import NoFaults
+from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
+from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
+from tests.contracts.rows import HandClock
+
+
+class Sqlite(MetadataFixtures):
+    @pytest.fixture
+    async def store(self, clock: HandClock, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+        opened = await SqliteStore.open(tmp_path / "pierhead.db", clock, NoFaults())
+        yield opened
+        await opened.close()
+
+    @pytest.fixture
+    def check_chain(self, tmp_path: Path) -> Callable[[], Awaitable[int]]:
+        async def check() -> int:
+            return verify_chain(tmp_path / "pierhead.db")
+
+        return check
+
+
+class TestTagsOnSqlite(Sqlite, TagsContract):
+    """See the contract."""
+
+
+class TestManifestsOnSqlite(Sqlite, ManifestsContract):
+    """See the contract."""
+
+
+class TestWritesOnSqlite(Sqlite, WritesContract):
+    """See the contract."""
+
+
+class TestLookupsOnSqlite(Sqlite, LookupsContract):
+    """See the contract."""
+
+
+class TestWayOutOnSqlite(Sqlite, WayOutContract):
+    """See the contract."""
+
+
+def verify_chain(path: Path) -> int:
+    """Checks every event's hash, and that no number is missing; returns how many there are."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    before, last = bytes(32), 0
+    for seq, at, kind, account, image, body, found in connection.execute(
+        "SELECT seq, at, kind, account, image_id, body, hash FROM events ORDER BY seq"
+    ):
+        assert seq == last + 1
+        before = chain_hash(before, seq, at, kind, account, image, body.encode())
+        assert found == before
+        last = seq
+    connection.close()
+    return last
