@@ -81,10 +81,16 @@ class Incoming(Protocol):
         """Of all bytes so far. Another algorithm than the one that was begun with reads them again."""
 
     async def keep(self) -> None:
-        """Lets go; the bytes stay for a later ``resume``, in this or another process."""
+        """Lets go; the bytes stay for a later ``resume``, in this or another process.
+
+        Raises StoreFailed, and UploadBusy if another writer has begun the same upload meanwhile.
+        """
 
     async def land(self, digest: Digest) -> Landed:
-        """Makes the bytes durable under ``digest``, which the caller has compared. Raises StoreFailed."""
+        """Makes the bytes durable under ``digest``, which the caller has compared.
+
+        Raises StoreFailed, and ValueError for a digest of other bytes, which is a mistake of the caller's.
+        """
 
     async def discard(self) -> None:
         """Throws the bytes away."""

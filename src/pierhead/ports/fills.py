@@ -42,7 +42,10 @@ class FillLead(Protocol):
         """Of all bytes so far."""
 
     async def land(self, digest: Digest) -> Landed:
-        """Makes the bytes durable under ``digest``, which the caller has compared. Raises StoreFailed."""
+        """Makes the bytes durable under ``digest``, which the caller has compared.
+
+        Raises StoreFailed, and ValueError for a digest of other bytes; fail the fill then.
+        """
 
     async def fail(self, reason: str) -> None:
         """Throws the bytes away; followers in this process may read ``reason``."""
