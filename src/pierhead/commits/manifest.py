@@ -143,9 +143,9 @@ def _layers(tx: Tx, image: ImageId, push: ManifestPush) -> tuple[BlobId, ...]:
 
 
 def _members(tx: Tx, image: ImageId, push: ManifestPush, index: Index) -> tuple[BlobId, ...]:
-    """Children are manifests of the image; BuildKit's cache indexes list blobs, which are kept for them."""
-    wanted = {descriptor.digest: descriptor for descriptor in index.children}
-    manifests = tx.manifests.find(image, wanted)
+    """Children are manifests of the image; BuildKit's cache indexes list blobs as well, which are kept for them."""
+    wanted: dict[Digest, Descriptor] = {d.digest: d for d in (*index.children, *index.required)}
+    manifests = tx.manifests.find(image, [child.digest for child in index.children])
     rows = tx.blobs.linked(image, [digest for digest in wanted if digest not in manifests])
     missing = [digest for digest in wanted if digest not in manifests and digest not in rows]
     if missing:

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pierhead.domain.access import Principal
+from pierhead.domain.lookup import split_path
 from pierhead.domain.names import ImageName, RepositoryName
-from pierhead.domain.refusals import MethodUnsupported, Refusal, RepositoryUnknown, Unavailable
+from pierhead.domain.refusals import MethodUnsupported, Refusal, Unavailable
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
@@ -16,7 +17,7 @@ from pierhead.faces.v2.asked import Asked
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
 from pierhead.faces.v2.route import ALLOWED, Kind, Route, parse
 from pierhead.ports.blobs import StoreFailed
-from pierhead.repositories.table import Entry, Table
+from pierhead.repositories.table import Table
 
 Verb = Callable[[Asked], Awaitable[AnyAnswer]]
 
@@ -103,19 +104,13 @@ class V2:
             route = parse(target)
             image: ImageName | None = None
             if route.kind not in (Kind.PING, Kind.CATALOG):
-                image = ImageName.parse(route.name)
                 if repository is None:
-                    repository, image = self._by_path(image)
+                    repository, image = split_path(route.name, self.table.entries)
+                else:
+                    image = ImageName.parse(route.name)
             found = (route, repository, image)
             if route.kind in (Kind.MANIFEST, Kind.BLOB, Kind.PING):
                 if len(self._routes) >= _ROUTES_REMEMBERED_MAX:
                     self._routes.clear()
                 self._routes[key] = found
         return found
-
-    def _by_path(self, full: ImageName) -> tuple[RepositoryName, ImageName]:
-        first, rest = full.head()
-        entry: Entry | None = self.table.entries.get(RepositoryName(first))
-        if entry is None or not rest:
-            raise RepositoryUnknown(first, list(self.table.entries))
-        return entry.name, ImageName(rest)
