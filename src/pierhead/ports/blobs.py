@@ -100,7 +100,10 @@ class BlobStore(Protocol):
     """Seven verbs. Upload ids are made by the caller: 32 lower-case hexadecimal digits."""
 
     async def begin(self, upload: str, algorithm: str, expected: int | None = None) -> Incoming:
-        """A new upload; ``expected`` bytes are reserved if known. Raises StoreFailed, UploadBusy if it is held already."""
+        """A new upload; ``expected`` bytes are reserved if known. What an old one of this id kept is thrown away.
+
+        Raises StoreFailed, UploadBusy if it is held.
+        """
 
     async def resume(self, upload: str, algorithm: str) -> Incoming:
         """Goes on with an upload that was kept; hashes again what lies there if this process does not remember.
