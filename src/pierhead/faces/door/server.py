@@ -67,7 +67,8 @@ class _Door(web.Server):
         if content is not EMPTY_PAYLOAD:
             announced = fields.get("Content-Length")
             length = None if announced is None else int(announced)
-            expects = fields.get("Expect")
+            # A client of HTTP/1.0 knows no interim answers (RFC 9110 section 10.1.1).
+            expects = fields.get("Expect") if request.version[1] else None
         raw = request.raw_path
         refused = None
         if method not in _METHODS:
