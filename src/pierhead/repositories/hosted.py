@@ -8,9 +8,9 @@ from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import Index, parse, referrer_descriptor
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
-from pierhead.ports.blobs import SendBytes
+from pierhead.ports.blobs import BlobStore, SendBytes
 from pierhead.ports.metadata.store import Lookups, Members
-from pierhead.ports.metadata.values import RepositoryId
+from pierhead.ports.metadata.values import BlobRow, RepositoryId
 from pierhead.repositories.kind import MISSING, Found, ImageList, Missing, ReferrerList, StoredBlob, TagList
 from pierhead.repositories.parts import Parts
 
@@ -43,10 +43,7 @@ class Hosted:
         hit = await self._lookups.blob(self._members, image, digest)
         if hit is None:
             return MISSING
-        row = hit[1]
-        if row.body is not None:
-            return StoredBlob(self.name, row.size, SendBytes(row.body))
-        return StoredBlob(self.name, row.size, self.parts.blobs.open(row.digest, row.generation, row.size))
+        return stored_blob(self.name, hit[1], self.parts.blobs)
 
     async def tags(self, who: Principal, image: ImageName, last: str, limit: int) -> TagList | Missing:
         """One more is asked for than is wanted, which tells whether there is another page."""
@@ -65,6 +62,13 @@ class Hosted:
     ) -> ReferrerList:
         """Those that were pushed with this subject, and those that old clients keep under the fallback tag."""
         return ReferrerList(await local_referrers(self._lookups, self._members, image, subject, artifact_type))
+
+
+def stored_blob(member: RepositoryName, row: BlobRow, blobs: BlobStore) -> StoredBlob:
+    """How to send a blob that is here; ``row`` holds the bytes of a small one."""
+    if row.body is not None:
+        return StoredBlob(member, row.size, SendBytes(row.body))
+    return StoredBlob(member, row.size, blobs.open(row.digest, row.generation, row.size))
 
 
 async def local_referrers(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.ports.blobs import Delivery
-from pierhead.ports.metadata.values import StoredManifest
+from pierhead.ports.metadata.values import RepositoryId, StoredManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class ReferrerList:
     left_out: Sequence[str] = field(default=())
 
 
+@runtime_checkable
 class Repository(Protocol):
     """One repository of any kind. ``who`` decides which members of a group are asked at all."""
 
@@ -122,3 +123,26 @@ class Repository(Protocol):
     async def referrers(
         self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
     ) -> ReferrerList: ...
+
+
+@runtime_checkable
+class Local(Repository, Protocol):
+    """A repository whose content lies in the database: a group asks all of these that stand together in one look-up."""
+
+    @property
+    def row_id(self) -> RepositoryId: ...
+
+
+@runtime_checkable
+class Caching(Repository, Protocol):
+    """A repository that may ask elsewhere. The verbs below never do."""
+
+    @property
+    def row_id(self) -> RepositoryId: ...
+
+    async def kept_manifest(self, image: ImageName, digest: Digest) -> Found | Missing: ...
+
+    async def kept_blob(self, image: ImageName, digest: Digest) -> StoredBlob | Missing: ...
+
+    async def names(self, image: ImageName, digest: Digest) -> bool:
+        """Whether a manifest of the image that is kept here names the digest, as a blob or as a manifest."""

@@ -29,7 +29,7 @@ async def land(incoming: Incoming, digest: Digest, place: Place, store: Store, b
     try:
         await _compare(incoming, digest)
         known = await store.lookups.known(digest)
-        broken = known is not None and not _intact(known, blobs)
+        broken = known is not None and not is_intact(known, blobs)
         if known is not None and not broken and known.state is BlobState.LIVE and known.size == incoming.size:
             size = incoming.size
             if await store.write(lambda tx: adopt_blob(tx, place, digest, size)):
@@ -51,13 +51,23 @@ async def land_fill(lead: FillLead, digest: Digest, place: Place, store: Store, 
     except BaseException:
         await lead.discard()
         raise
-    await _commit(landed, place, store, blobs, replace=known is not None and not _intact(known, blobs))
+    await _commit(landed, place, store, blobs, replace=known is not None and not is_intact(known, blobs))
 
 
-async def is_stored(digest: Digest, store: Store, blobs: BlobStore) -> BlobRow | None:
-    """The row of a blob whose bytes are here and as long as they should be, whoever was given it; else None."""
-    row = await store.lookups.known(digest)
-    return row if row is not None and row.state is BlobState.LIVE and _intact(row, blobs) else None
+def is_intact(row: BlobRow, blobs: BlobStore) -> bool:
+    """Whether the file of a blob is there and as long as its row says, so that a push mends what a disk has lost.
+
+    Small blobs lie in their row. One ``stat`` on the loop; other stores than files answer for themselves.
+    """
+    if row.state not in (BlobState.LIVE, BlobState.CONDEMNED) or row.size <= limits.BLOB_INLINE_BYTES_MAX:
+        return True
+    delivery = blobs.open(row.digest, row.generation, row.size)
+    if not isinstance(delivery, SendFile):
+        return True
+    try:
+        return os.stat(delivery.path, follow_symlinks=False).st_size == row.size
+    except FileNotFoundError:
+        return False
 
 
 async def _compare(arrived: Incoming | FillLead, digest: Digest) -> None:
@@ -92,19 +102,3 @@ async def _take_away(blobs: BlobStore, digest: Digest, generation: str) -> None:
     # What cannot be taken away now is named by no row, and reclaim finds it.
     with contextlib.suppress(StoreFailed):
         await blobs.delete([(digest, generation)])
-
-
-def _intact(row: BlobRow, blobs: BlobStore) -> bool:
-    """Whether the file of a blob is there and as long as its row says, so that a push mends what a disk has lost.
-
-    Small blobs lie in their row. One ``stat`` on the loop; other stores than files answer for themselves.
-    """
-    if row.state not in (BlobState.LIVE, BlobState.CONDEMNED) or row.size <= limits.BLOB_INLINE_BYTES_MAX:
-        return True
-    delivery = blobs.open(row.digest, row.generation, row.size)
-    if not isinstance(delivery, SendFile):
-        return True
-    try:
-        return os.stat(delivery.path, follow_symlinks=False).st_size == row.size
-    except FileNotFoundError:
-        return False
