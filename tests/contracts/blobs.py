@@ -231,6 +231,31 @@ class BlobStoreContract:
         assert await incoming.digest("sha256") == Digest.of(b"mine")
         await incoming.discard()
 
+    async def test_of_two_small_uploads_begun_at_once_the_first_to_be_kept_stays(
+        self, store: BlobStore, another: Another
+    ) -> None:
+        first = await store.begin(upload_id(1), "sha256", 3)
+        second = await (await another()).begin(upload_id(1), "sha256", 3)
+        await first.append([b"one"])
+        await second.append([b"two"])
+        await first.keep()
+        with pytest.raises(StoreFailed, match="another request"):
+            await second.keep()
+        incoming = await store.resume(upload_id(1), "sha256")
+        assert await incoming.digest("sha256") == Digest.of(b"one")
+        await incoming.discard()
+
+    async def test_a_small_upload_begun_again_forgets_what_the_old_one_kept(self, store: BlobStore) -> None:
+        for body in (b"old", b"new"):
+            incoming = await store.begin(upload_id(1), "sha256", 3)
+            await incoming.append([body])
+            await incoming.keep()
+        incoming = await store.resume(upload_id(1), "sha256")
+        with pytest.raises(UploadBusy):
+            await store.begin(upload_id(1), "sha256", 3)
+        assert await incoming.digest("sha256") == Digest.of(b"new")
+        await incoming.discard()
+
     async def test_of_sixteen_who_resume_at_once_one_gets_the_upload(self, store: BlobStore, another: Another) -> None:
         stores = [store, *[await another() for _ in range(3)]]
         incoming = await store.begin(upload_id(1), "sha256")

@@ -245,6 +245,17 @@ async def test_a_lead_that_is_closed_without_a_word_is_abandoned(fills: FileFill
     tail.close()
 
 
+async def test_a_leader_who_is_cancelled_while_he_lets_go_blocks_nobody(fills: FileFills, beside: FileFills) -> None:
+    lead = await led(fills)
+    closing = asyncio.create_task(lead.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    for one in (fills, beside):
+        await (await led(one)).close()
+
+
 async def test_bytes_never_land_under_a_digest_that_is_not_theirs(fills: FileFills) -> None:
     lead = await led(fills)
     await lead.append([b"forged"])

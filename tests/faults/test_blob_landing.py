@@ -253,8 +253,9 @@ async def test_a_disk_that_fills_up_gives_the_bytes_back_at_once_and_works_again
         with pytest.raises(StoreFailed) as failure:
             await fill_up(incoming)
         assert failure.value.full
-        with pytest.raises(StoreFailed):
+        with pytest.raises(StoreFailed) as again:
             await incoming.keep()
+        assert (str(again.value), again.value.full) == (str(failure.value), True)
         await incoming.discard()
         assert used(small_disk) == before
         assert store.health is None

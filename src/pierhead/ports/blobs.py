@@ -83,7 +83,7 @@ class Incoming(Protocol):
     async def keep(self) -> None:
         """Lets go; the bytes stay for a later ``resume``, in this or another process.
 
-        Raises StoreFailed, and UploadBusy if another writer has begun the same upload meanwhile.
+        Raises StoreFailed, also if another writer of the same upload, begun at the same time, was quicker.
         """
 
     async def land(self, digest: Digest) -> Landed:

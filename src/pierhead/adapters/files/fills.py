@@ -212,8 +212,10 @@ class FileLead:
         """See ``FillLead.close``. May be called again."""
         if self.state == "filling":
             self._tell("abandoned")
-        await self._ground.hands.quick(self._part.remove)
-        self._fills.release(self._key, self)
+        try:
+            await self._ground.hands.quick(self._part.remove)
+        finally:
+            self._fills.release(self._key, self)
 
     def wrote(self, handle: int) -> bool:
         """Whether an open file is this fill's part, and not that of a leader elsewhere, before or after."""

@@ -18,6 +18,7 @@ from pierhead.domain.digest import Digest, Hasher, hasher
 from pierhead.ports.blobs import Landed, StoreFailed, UploadBusy, UploadMissing
 
 _TRIES: Final = 8
+_TOO_LATE: Final = "another request has begun the same upload meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Uploads:
         path = self.ground.layout.upload(upload)
         self._kept.pop(upload, None)
         if expected is not None and expected <= self.ground.inline_max:
+            if self.held(upload) is not None:
+                await self.drop(upload)
             return FileIncoming(self, upload, algorithm, None)
         part = await self.ground.hands.quick(self._create, path, algorithm, expected or 0)
         return FileIncoming(self, upload, algorithm, part)
@@ -76,7 +79,7 @@ class Uploads:
         await self.ground.hands.quick(self._remove, self.ground.layout.upload(upload))
 
     async def spill(self, upload: str, algorithm: str, pieces: Sequence[bytes]) -> Part:
-        """A small upload gets its file after all. Raises StoreFailed, UploadBusy."""
+        """A small upload gets its file after all. Raises StoreFailed, also if another writer was quicker."""
         path = self.ground.layout.upload(upload)
         return await self.ground.hands.quick(self._create_with, path, algorithm, pieces)
 
@@ -99,7 +102,13 @@ class Uploads:
         return part
 
     def _create_with(self, path: str, algorithm: str, pieces: Sequence[bytes]) -> Part:
-        part = self._create(path, algorithm, 0)
+        if self.held(os.path.basename(path)) is not None:
+            # Its bytes may have been promised to a client already.
+            raise StoreFailed(_TOO_LATE)
+        try:
+            part = self._create(path, algorithm, 0)
+        except UploadBusy:
+            raise StoreFailed(_TOO_LATE) from None
         part.write(pieces)
         return part
 
@@ -177,6 +186,7 @@ class FileIncoming:
         self._size = 0
         self._known: dict[str, Digest] = {}
         self._over = False
+        self._failure: StoreFailed | None = None
 
     @property
     def size(self) -> int:
@@ -184,10 +194,7 @@ class FileIncoming:
         return self._size if self._part is None else self._part.size
 
     async def append(self, pieces: Sequence[bytes]) -> None:
-        """See ``Incoming.append``.
-
-        Raises UploadBusy if a small upload outgrows memory while another writer has its name.
-        """
+        """See ``Incoming.append``."""
         self._check()
         self._known.clear()
         if self._part is None:
@@ -198,8 +205,8 @@ class FileIncoming:
             return
         try:
             await self._ground.hands.batch(self._part.write, pieces)
-        except StoreFailed:
-            self._over = True
+        except StoreFailed as failure:
+            self._failed(failure)
             raise
 
     async def digest(self, algorithm: str) -> Digest:
@@ -217,7 +224,7 @@ class FileIncoming:
         return known
 
     async def keep(self) -> None:
-        """See ``Incoming.keep``. A small upload is written to its file now. Raises StoreFailed, UploadBusy."""
+        """See ``Incoming.keep``. A small upload is written to its file now."""
         self._check()
         part = self._part or await self._spill()
         self._over = True
@@ -241,8 +248,8 @@ class FileIncoming:
     async def _spill(self) -> Part:
         try:
             self._part = await self._uploads.spill(self._upload, self._algorithm, self._pieces)
-        except (StoreFailed, UploadBusy):
-            self._over = True
+        except StoreFailed as failure:
+            self._failed(failure)
             raise
         self._pieces = []
         return self._part
@@ -253,8 +260,13 @@ class FileIncoming:
             state.update(piece)
         return Digest(f"{algorithm}:{state.hexdigest()}")
 
+    def _failed(self, failure: StoreFailed) -> None:
+        self._over, self._failure = True, failure
+
     def _check(self) -> None:
-        """An upload that is over and used again is a mistake of the caller's, or he has not noticed StoreFailed."""
+        """A caller who goes on after a failure, to keep what came, hears the same again."""
+        if self._failure is not None:
+            raise StoreFailed(str(self._failure), full=self._failure.full)
         if self._over or (self._part is not None and self._part.closed):
             raise StoreFailed("the upload was ended before")
 

@@ -58,8 +58,8 @@ class FileBlobs:
     async def begin(self, upload: str, algorithm: str, expected: int | None = None) -> FileIncoming:
         """A new upload; bytes of an old one with this id are thrown away. Raises StoreFailed, UploadBusy.
 
-        With ``expected`` up to the inline maximum nothing is done on the disk, and no other writer is noticed before
-        ``keep``: whose row is committed first decides.
+        With ``expected`` up to the inline maximum nothing is written to the disk, so two writers may begin at once: the
+        first to ``keep`` has the upload, and the other hears StoreFailed.
         """
         return await self._uploads.begin(upload, algorithm, expected)
 
