@@ -135,8 +135,8 @@ class EncodingRefused(Refusal):
 
 
 class RouteUnknown(Refusal):
-    def __init__(self) -> None:
-        super().__init__("There is nothing at this address. The registry's addresses begin with /v2/.")
+    def __init__(self, hint: str = "The registry's addresses begin with /v2/.") -> None:
+        super().__init__(f"There is nothing at this address.{_behind(hint)}")
 
 
 class RepositoryUnknown(Refusal):

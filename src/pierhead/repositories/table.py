@@ -5,7 +5,7 @@ The table is a value: it is replaced whole when the configuration changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pierhead.domain.access import Principal, Right
@@ -40,6 +40,18 @@ class Entry:
     def kind(self) -> str:
         """``hosted``, ``proxy`` or ``group``."""
         return self.repository.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A repository with content of its own that is reached through a group, and what the groups above it reserve."""
+
+    entry: Entry
+    reserves: tuple[Reserve, ...] = ()
+
+    def may_answer(self, image: ImageName) -> bool:
+        """False for a proxy that is never asked for this name."""
+        return self.entry.kind != "proxy" or not any(reserve.holds(image) for reserve in self.reserves)
 
 
 class Table:
@@ -101,6 +113,19 @@ class Table:
             member = self.entries[name]
             found += [member, *self._below(member)]
         return found
+
+    def leaves(self, entry: Entry, who: Principal) -> list[Leaf]:
+        """The repositories of other kinds that ``entry`` is or holds, in the order in which they are asked; of a group
+        only those that the account may pull from. One that is held twice stands there twice."""
+        return list(self._leaves(entry, who, ()))
+
+    def _leaves(self, entry: Entry, who: Principal, reserves: tuple[Reserve, ...]) -> Iterator[Leaf]:
+        if entry.kind != "group":
+            if not reserves or who.may(Right.PULL, entry.name):
+                yield Leaf(entry, reserves)
+            return
+        for name in entry.members:
+            yield from self._leaves(self.entries[name], who, (*reserves, entry.reserve))
 
     def readable_hosted(self, who: Principal) -> list[Hosted]:
         """Hosted repositories that the account may pull from."""

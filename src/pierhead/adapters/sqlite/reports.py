@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.values import (
     BlobState,
     ImageRow,
+    ManifestId,
     Reclaimable,
+    RepositoryId,
+    RepositoryRow,
+    StoredManifest,
     TagInterval,
     TagRow,
     Totals,
     Waiting,
 )
 
+# The open interval stands in one index, the closed ones in another, and no index has both.
+HISTORY = """
+WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
+SELECT digest, since, until, account FROM (
+    SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+    ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
+    UNION ALL
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+                   ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
+) ORDER BY since DESC LIMIT ?4
+"""
 _WAITING = """
 WITH waiting AS MATERIALIZED (
     SELECT b.id, b.size, b.state, q.review,
@@ -31,6 +47,18 @@ _WAITING_SUMS = """
     count(*) FILTER (WHERE until IS NULL), coalesce(sum(size) FILTER (WHERE until IS NULL), 0),
     count(*) FILTER (WHERE until IS NULL AND state>1), coalesce(sum(size) FILTER (WHERE until IS NULL AND state>1), 0),
     count(until), coalesce(sum(size) FILTER (WHERE until IS NOT NULL), 0), max(until)
+"""
+# Above every character of a name or tag.
+_LAST = "\x7f"
+_TAGS = """
+SELECT t.name, m.digest, m.media_type, m.size, t.since, t.account,
+       (SELECT coalesce(sum(b.size), 0) FROM blobs b WHERE b.id IN (
+            SELECT x.blob_id FROM manifest_blobs x WHERE x.manifest_id=m.id
+            UNION SELECT x.blob_id FROM manifest_children c JOIN manifests k ON k.digest=c.child
+                  JOIN manifest_blobs x ON x.manifest_id=k.id WHERE c.manifest_id=m.id))
+FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?1
+JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?2 AND t.name>=?5 AND t.name<?6
+JOIN manifests m ON m.id=t.manifest_id WHERE r.name=?3 ORDER BY t.name LIMIT ?4
 """
 
 
@@ -61,31 +89,62 @@ class SqliteReports:
             """SELECT i.name, (SELECT count(*) FROM tags t WHERE t.image_id=i.id AND t.until IS NULL),
                       (SELECT max(since) FROM tags t WHERE t.image_id=i.id AND t.until IS NULL)
                FROM images i JOIN repositories r ON r.id=i.repository_id
-               WHERE r.name=?1 AND i.name>?2 AND substr(i.name,1,length(?3))=?3
+               WHERE r.name=?1 AND i.name>?2 AND i.name>=?3 AND i.name<?5
                  AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id)
                ORDER BY i.name LIMIT ?4""",
-            (repository, after, prefix, limit),
+            (repository, after, prefix, limit, prefix + _LAST),
         )
         return [ImageRow(repository, ImageName(name), tags, pushed) for name, tags, pushed in rows]
 
-    def tags(self, repository: RepositoryName, image: ImageName, after: str, limit: int) -> Sequence[TagRow]:
+    def tags(
+        self, repository: RepositoryName, image: ImageName, after: str, limit: int, prefix: str = ""
+    ) -> Sequence[TagRow]:
         """Open tags by name."""
+        rows = self._execute(_TAGS, (image, after, repository, limit, prefix, prefix + _LAST))
+        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5], r[6]) for r in rows]
+
+    def tags_of(self, repository: RepositoryName, image: ImageName, digest: Digest, limit: int) -> Sequence[Tag]:
+        """By name."""
         rows = self._execute(
-            """SELECT t.name, m.digest, m.media_type, m.size, t.since, t.account
-               FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?
-               JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?
-               JOIN manifests m ON m.id=t.manifest_id WHERE r.name=? ORDER BY t.name LIMIT ?""",
-            (image, after, repository, limit),
+            """SELECT t.name FROM manifests m JOIN tags t ON t.manifest_id=m.id AND t.until IS NULL
+               JOIN images i ON i.id=t.image_id AND i.name=? JOIN repositories r ON r.id=i.repository_id AND r.name=?
+               WHERE m.digest=? ORDER BY t.name LIMIT ?""",
+            (image, repository, digest.raw, limit),
         )
-        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5]) for r in rows]
+        return [Tag(name) for (name,) in rows]
+
+    def manifest(self, repository: RepositoryName, image: ImageName, digest: Digest) -> StoredManifest | None:
+        """With its bytes."""
+        row = self._execute(
+            """SELECT m.id, m.media_type, m.artifact_type, b.body, m.subject FROM manifests m
+               JOIN manifest_bodies b ON b.manifest_id=m.id JOIN manifest_links l ON l.manifest_id=m.id
+               JOIN images i ON i.id=l.image_id AND i.name=? JOIN repositories r ON r.id=i.repository_id AND r.name=?
+               WHERE m.digest=?""",
+            (image, repository, digest.raw),
+        ).fetchone()
+        if row is None:
+            return None
+        subject = None if row[4] is None else Digest.from_raw(row[4])
+        return StoredManifest(ManifestId(row[0]), digest, row[1], row[2], row[3], subject)
+
+    def repositories(self) -> Mapping[RepositoryName, RepositoryRow]:
+        """All rows."""
+        rows = self._execute("SELECT id, name, kind, write_policy FROM repositories")
+        return {
+            RepositoryName(name): RepositoryRow(RepositoryId(row_id), RepositoryName(name), kind, WritePolicy(policy))
+            for row_id, name, kind, policy in rows
+        }
+
+    def note(self, name: str) -> str | None:
+        """One value."""
+        found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
+        return found if isinstance(found, str) else None
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""
         rows = self._execute(
-            """SELECT t.digest, t.since, t.until, t.account FROM repositories r
-               JOIN images i ON i.repository_id=r.id AND i.name=? JOIN tags t ON t.image_id=i.id AND t.name=?
-               WHERE r.name=? ORDER BY t.since DESC LIMIT ?""",
-            (image, tag, repository, limit),
+            HISTORY,
+            (repository, image, tag, limit),
         )
         return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
 

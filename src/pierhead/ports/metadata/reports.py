@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.ports.metadata.values import ImageRow, Reclaimable, TagInterval, TagRow, Totals
+from pierhead.ports.metadata.values import (
+    ImageRow,
+    Reclaimable,
+    RepositoryRow,
+    StoredManifest,
+    TagInterval,
+    TagRow,
+    Totals,
+)
 
 
 class Reports(Protocol):
@@ -17,10 +25,24 @@ class Reports(Protocol):
 
     def images(self, repository: RepositoryName, prefix: str, after: str, limit: int) -> Sequence[ImageRow]: ...
 
-    def tags(self, repository: RepositoryName, image: ImageName, after: str, limit: int) -> Sequence[TagRow]: ...
+    def tags(
+        self, repository: RepositoryName, image: ImageName, after: str, limit: int, prefix: str = ""
+    ) -> Sequence[TagRow]: ...
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Newest first; the open interval has no ``until``."""
+
+    def tags_of(self, repository: RepositoryName, image: ImageName, digest: Digest, limit: int) -> Sequence[Tag]:
+        """Open tags that point at the manifest, by name."""
+
+    def manifest(self, repository: RepositoryName, image: ImageName, digest: Digest) -> StoredManifest | None:
+        """None if the image was not given it."""
+
+    def repositories(self) -> Mapping[RepositoryName, RepositoryRow]:
+        """Those that the configuration stopped naming too."""
+
+    def note(self, name: str) -> str | None:
+        """A value of the installation itself (``Notes``)."""
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""

@@ -154,12 +154,15 @@ class Reclaimable:
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
+    """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too."""
+
     name: Tag
     digest: Digest
     media_type: str
     size: int
     since: int
     by: str
+    content: int
 
 
 @dataclass(frozen=True, slots=True)
