@@ -13,6 +13,13 @@ from pierhead.ports.metadata.values import BlobId, BlobRow, BlobState, ImageId
 
 _COLUMNS = "b.id, b.digest, b.size, b.state, b.generation"
 
+DUE = f"""
+SELECT {_COLUMNS} FROM gc_queue q JOIN blobs b ON b.id=q.blob_id
+WHERE q.review<=? AND b.state<3 ORDER BY q.review LIMIT ?
+"""
+# The index is of state > 1; SQLite does not see by itself that 3 is.
+DELETING = f"SELECT {_COLUMNS} FROM blobs b WHERE b.state>1 AND b.state=3 ORDER BY b.id LIMIT ?"
+
 
 class _Moment(Protocol):
     now: int
@@ -137,11 +144,7 @@ class SqliteReclaims:
 
     def due(self, limit: int) -> Sequence[BlobRow]:
         """The oldest first; blobs that are being deleted are not among them."""
-        rows = self._execute(
-            f"""SELECT {_COLUMNS} FROM gc_queue q JOIN blobs b ON b.id=q.blob_id
-                WHERE q.review<=? AND b.state<3 ORDER BY q.review LIMIT ?""",
-            (self._moment.now, limit),
-        ).fetchall()
+        rows = self._execute(DUE, (self._moment.now, limit)).fetchall()
         return [blob_row(row) for row in rows]
 
     def wanted(self, blob: BlobId) -> int | None:
@@ -162,8 +165,8 @@ class SqliteReclaims:
 
     def deleting(self, limit: int) -> Sequence[BlobRow]:
         """What a crash, or the step before, left marked."""
-        rows = self._execute(f"SELECT {_COLUMNS} FROM blobs b WHERE b.state=3 ORDER BY b.id LIMIT ?", (limit,))
-        return [blob_row(row) for row in rows.fetchall()]
+        rows = self._execute(DELETING, (limit,)).fetchall()
+        return [blob_row(row) for row in rows]
 
     def forget(self, blob: BlobId, generation: str) -> None:
         """New bytes that landed meanwhile have another generation and are LIVE."""

@@ -46,13 +46,14 @@ SELECT b.id, b.digest, b.size, b.state, b.generation, b.body, i.repository_id FR
 CROSS JOIN blob_links l ON l.blob_id=b.id AND l.image_id=i.id
 WHERE b.digest=? AND b.state IN (1, 2) AND i.repository_id IN ({members}) AND i.name=?
 """
+# A page of each member, merged: with one IN list all names of all members would be sorted for every page.
 TAGS = """
-SELECT DISTINCT t.name FROM images i JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?
-WHERE i.repository_id IN ({members}) AND i.name=? ORDER BY t.name LIMIT ?
+SELECT t.name FROM images i JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?1
+WHERE i.repository_id={member} AND i.name=?3 ORDER BY t.name LIMIT ?2
 """
 IMAGES = """
-SELECT DISTINCT i.name FROM images i WHERE i.repository_id IN ({members}) AND i.name>?
-AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id) ORDER BY i.name LIMIT ?
+SELECT i.name FROM images i WHERE i.repository_id={member} AND i.name>?1
+AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id) ORDER BY i.name LIMIT ?2
 """
 NAMING = """
 SELECT n.manifest_id FROM blobs b JOIN manifest_blobs n ON n.blob_id=b.id
@@ -72,6 +73,13 @@ SELECT m.digest, m.media_type, m.size, r.artifact_type, m.id FROM images i
 JOIN referrers r ON r.image_id=i.id AND r.subject=? {typed} JOIN manifests m ON m.id=r.manifest_id
 WHERE i.repository_id IN ({members}) AND i.name=? ORDER BY m.id LIMIT ?
 """
+
+
+def merged(template: str, members: int, first: int) -> str:
+    """One statement for the pages of all members, sorted and without doubles; ``?2`` is the length of a page."""
+    each = (template.replace("{member}", f"?{number}") for number in range(first, first + members))
+    pages = " UNION ".join(f"SELECT * FROM ({one})" for one in each)
+    return f"SELECT name FROM ({pages}) ORDER BY name LIMIT ?2"
 
 
 class SqliteLookups:
@@ -127,7 +135,7 @@ class SqliteLookups:
 
     async def tags(self, members: Members, image: ImageName, last: str, limit: int) -> Sequence[Tag] | None:
         """See the port."""
-        rows = self._execute(self._statement(TAGS, len(members)), (last, *members, image, limit)).fetchall()
+        rows = self._execute(self._merged(TAGS, len(members), 4), (last, limit, image, *members)).fetchall()
         if not rows:
             known = self._execute(
                 self._statement("SELECT 1 FROM images WHERE repository_id IN ({members}) AND name=?", len(members)),
@@ -139,7 +147,7 @@ class SqliteLookups:
 
     async def images(self, members: Members, last: str, limit: int) -> Sequence[ImageName]:
         """See the port."""
-        rows = self._execute(self._statement(IMAGES, len(members)), (*members, last, limit))
+        rows = self._execute(self._merged(IMAGES, len(members), 3), (last, limit, *members))
         return [ImageName(name) for (name,) in rows]
 
     async def referrers(
@@ -178,6 +186,15 @@ class SqliteLookups:
         """See the port."""
         row = self._execute(SHARED, (repository, digest.raw)).fetchone()
         return None if row is None else blob_row(row)
+
+    def _merged(self, template: str, members: int, first: int) -> str:
+        """``template`` for each member, whose ids are the parameters from number ``first`` on."""
+        key = (template, members)
+        found = self._statements.get(key)
+        if found is None:
+            found = merged(template, members, first)
+            self._statements[key] = found
+        return found
 
     def _statement(self, template: str, members: int) -> str:
         key = (template, members)

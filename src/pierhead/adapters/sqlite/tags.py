@@ -22,6 +22,11 @@ WHERE true ON CONFLICT DO NOTHING RETURNING id
 _HELD = "SELECT digest, since, account FROM tags WHERE id=?"
 _ONCE = "SELECT id, digest FROM tags WHERE image_id=? AND name=? AND once=1"
 
+OF_MANIFEST = """
+SELECT t.name, EXISTS (SELECT 1 FROM tags o WHERE o.image_id=t.image_id AND o.name=t.name AND o.once=1)
+FROM tags t WHERE t.manifest_id=? AND t.until IS NULL AND t.image_id=? ORDER BY t.name
+"""
+
 
 class _Moment(Protocol):
     now: int
@@ -73,8 +78,7 @@ class SqliteTags:
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Open tags of the manifest in this image, by name."""
         rows = self._execute(
-            """SELECT t.name, EXISTS (SELECT 1 FROM tags o WHERE o.image_id=t.image_id AND o.name=t.name AND o.once=1)
-               FROM tags t WHERE t.manifest_id=? AND t.until IS NULL AND t.image_id=? ORDER BY t.name""",
+            OF_MANIFEST,
             (manifest, image),
         )
         return [(Tag(name), bool(once)) for name, once in rows]

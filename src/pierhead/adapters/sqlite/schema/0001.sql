@@ -97,7 +97,7 @@ CREATE UNIQUE INDEX tags_open ON tags (image_id, name) WHERE until IS NULL;
 CREATE UNIQUE INDEX tags_once ON tags (image_id, name) WHERE once = 1;
 CREATE INDEX tags_closed ON tags (image_id, name, since) WHERE until IS NOT NULL;
 CREATE INDEX tags_latest ON tags (image_id, since) WHERE until IS NULL;
-CREATE INDEX tags_by_manifest ON tags (manifest_id) WHERE until IS NULL;
+CREATE INDEX tags_by_manifest ON tags (image_id, manifest_id, name) WHERE until IS NULL;
 
 -- The subject may not be there yet.
 CREATE TABLE referrers (
