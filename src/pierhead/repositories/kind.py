@@ -95,7 +95,6 @@ class ReferrerList:
     left_out: Sequence[str] = field(default=())
 
 
-@runtime_checkable
 class Repository(Protocol):
     """One repository of any kind. ``who`` decides which members of a group are asked at all."""
 
@@ -145,4 +144,4 @@ class Caching(Repository, Protocol):
     async def kept_blob(self, image: ImageName, digest: Digest) -> StoredBlob | Missing: ...
 
     async def names(self, image: ImageName, digest: Digest) -> bool:
-        """Whether a manifest of the image that is kept here names the digest, as a blob or as a manifest."""
+        """Whether the image keeps the manifest of this digest, or one that names it as a blob or as a manifest."""
