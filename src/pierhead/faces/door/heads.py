@@ -68,6 +68,13 @@ BROKEN: Final = refusal(
     "if it stays.",
     close=False,
 )
+UNREADABLE: Final = refusal(
+    503,
+    "UNAVAILABLE",
+    "The server could not read what it keeps. The cause is in its log; try again in a moment.",
+    headers=(("Retry-After", "5"),),
+    close=False,
+)
 NOT_HTTP: Final = refusal(
     400,
     "UNSUPPORTED",

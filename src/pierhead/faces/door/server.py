@@ -147,12 +147,14 @@ class _Door(web.Server):
                 self._shared.failed("An answer broke off, the connection was cut", error)
                 conn.cut()
                 return answer.status
-            self._shared.failed("An answer failed, the client got 500", error)
+            # The disk, or the number of open files: another moment, or another replica, may well have it.
+            instead = heads.UNREADABLE if isinstance(error, OSError) else heads.BROKEN
+            self._shared.failed(f"An answer failed, the client got {instead.status}", error)
         try:
-            await sender.answer(heads.BROKEN)
+            await sender.answer(instead)
         except Lost:
             conn.cut()
-        return heads.BROKEN.status
+        return instead.status
 
     async def _page(self, conn: Connection, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Let the mounted application answer; the connection reports it when it is out."""
