@@ -64,6 +64,7 @@ class Process:
                 log.warning(warning)
             self._listen_for_signals(house, front, ports)
             self._own(self._watch_certificate(house, ports))
+            await house.background.restart(settings)
             ready(house)
             await self._stopped.wait()
         finally:
@@ -100,6 +101,7 @@ class Process:
             except KindChanged as changed:
                 log.error(str(changed))
                 return
+            await house.background.restart(settings)
             front.external_url = settings.external_url
             front.trust = Trust(settings.trusted_proxies)
             for sentence in (*house.warnings, *await ports.apply(settings)):

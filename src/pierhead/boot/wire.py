@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
 from pierhead.adapters.passwords import PasswordAccount, PasswordSource, hash_password
 from pierhead.adapters.sqlite.store import SqliteStore
+from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
 from pierhead.boot.first_start import admin_hash
-from pierhead.boot.settings import GroupSettings, HostedSettings, RepositorySettings, Settings
+from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
+from pierhead.boot.upstreams import Proxies
 from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
@@ -24,6 +27,8 @@ from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import RepositoryRow
+from pierhead.repositories.fill import Fills
+from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
@@ -39,15 +44,16 @@ class KindChanged(Exception):
 class House:
     """Everything that answers requests in one process. Made by ``open_house``."""
 
-    def __init__(
-        self, settings: Settings, parts: Parts, store: SqliteStore, blobs: FileBlobs, entropy: Entropy
-    ) -> None:
+    def __init__(self, settings: Settings, parts: Parts, store: SqliteStore, blobs: FileBlobs, faults: Faults) -> None:
         self.settings = settings
         self.parts = parts
         self.store = store
         self.blobs = blobs
+        fills = FileFills(blobs)
+        self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
+        self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
-        self.guard = Guard((), parts.clock, entropy)
+        self.guard = Guard((), parts.clock, parts.entropy)
         self.table = Table((), "")
         self.v2 = V2(self.table, self.guard)
         self.warnings: tuple[str, ...] = ()
@@ -66,22 +72,44 @@ class House:
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
         accounts = await _accounts(settings, secrets, admin)
-        self.repositories = {
-            name: self._repository(repository, rows[name]) for name, repository in settings.repositories.items()
-        }
+        self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
+        self.repositories = self._repositories(settings, secrets, rows)
+        await self.proxies.keep_only(
+            {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
+        )
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
         self.guard.replace((PasswordSource(accounts, await asyncio.to_thread(hash_password, "")),))
         self.v2.replace(self.table)
 
-    def _repository(self, settings: RepositorySettings, row: RepositoryRow) -> Repository:
-        if isinstance(settings, HostedSettings):
-            return Hosted(settings.name, row.id, self.parts)
-        raise NotImplementedError
+    def _repositories(
+        self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]
+    ) -> dict[RepositoryName, Repository]:
+        """Groups after their members; the file holds no circle, or it would not have been accepted."""
+        made: dict[RepositoryName, Repository] = {}
+
+        def make(name: RepositoryName) -> Repository:
+            if name in made:
+                return made[name]
+            one = settings.repositories[name]
+            match one:
+                case HostedSettings():
+                    made[name] = Hosted(name, rows[name].id, self.parts)
+                case ProxySettings():
+                    made[name] = self.proxies.proxy(one, secrets.upstreams.get(name), rows[name], self.parts)
+                case GroupSettings():
+                    made[name] = Group(name, [make(member) for member in one.members], Reserve(one.reserve), self.parts)
+            return made[name]
+
+        for name in settings.repositories:
+            make(name)
+        return made
 
     async def close(self) -> None:
         """Ends what runs and closes what is open, in the order that loses nothing."""
+        await self.background.stop()
+        await self.proxies.close()
         await self.store.close()
         self.blobs.close()
 
@@ -97,7 +125,13 @@ async def open_house(
     _make_folder(data)
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
-    parts = Parts(
+    house = House(settings, _parts(settings, store, blobs, clock, entropy), store, blobs, faults)
+    await house.apply(settings, environ)
+    return house
+
+
+def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy) -> Parts:
+    return Parts(
         store,
         blobs,
         clock,
@@ -106,9 +140,6 @@ async def open_house(
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
     )
-    house = House(settings, parts, store, blobs, entropy)
-    await house.apply(settings, environ)
-    return house
 
 
 def _make_folder(data: Path) -> None:
@@ -119,7 +150,7 @@ def _make_folder(data: Path) -> None:
 def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
     rows: dict[RepositoryName, RepositoryRow] = {}
     for name, repository in settings.repositories.items():
-        policy = repository.write_policy if isinstance(repository, HostedSettings) else WritePolicy.DENY
+        policy = repository.write_policy if isinstance(repository, HostedSettings) else WritePolicy.ALLOW
         row = tx.repositories.ensure(name, _kind(repository), policy)
         if row.kind != _kind(repository):
             raise KindChanged(

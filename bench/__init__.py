@@ -1,0 +1,1 @@
+"""Pierhead beside docker-registry and nginx, in one run: ratios, not absolute times, since machines differ."""

@@ -1,0 +1,54 @@
+"""``python -m bench``: everything, about ten minutes. ``--small``: the same with little, to see that it runs."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from bench import growth, report, rows, servers
+
+
+def main() -> None:
+    """Prints the table; with ``--write FOLDER`` keeps it and the picture there."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--write", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pierhead-bench-") as folder:
+        text, picture = measure(Path(folder), small=asked.small)
+    print(text)
+    if asked.write is not None:
+        (asked.write / "performance-run.md").write_text(text)
+        (asked.write / "performance.svg").write_text(picture)
+
+
+def measure(folder: Path, *, small: bool) -> tuple[str, str]:
+    """The servers one after another, never two at once; returns the table and the picture."""
+    sizes = {"1 KB": 1_000} if small else servers.SIZES
+    seconds = 0.5 if small else 5.0
+    large = (1 << 20) if small else 100 << 20
+    content = servers.blobs(sizes)
+    found: list[rows.Row] = []
+    for name, start in (("pierhead", servers.pierhead), ("docker-registry", servers.docker_registry)):
+        with start(folder / name, content) as subject:
+            found += rows.pulls(subject, seconds)
+            found += rows.pushes(subject, seconds, large, 1 if small else 10)
+    with servers.nginx(folder / "nginx", content) as subject:
+        found += rows.pulls(subject, seconds)
+    sha256 = rows.hashing(large)
+    goals = rows.goals(found, sha256)
+    for tags in (100,) if small else (1_000, 1_000_000):
+        found += growth.growth(folder / f"tags-{tags}", tags, seconds)
+    rest, most = growth.memory(
+        folder / "memory", (8 << 20) if small else (1 << 30), 4 if small else 50, 1 if small else 20
+    )
+    notes = [
+        f"SHA-256 of the large blob alone: {sha256 / 1000:.1f} ms. Memory: {rest:.0f} MiB at rest with three ports, "
+        f"{most:.0f} MiB at most while clients push and pull blobs of {1 if not small else 0.008} GiB.",
+    ]
+    return report.table(found, goals, notes), report.picture(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The measurements. Each returns rows for the table; ``real`` runs are long enough to trust, small ones only run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+from bench.processes import Run, wrk
+from bench.servers import NAME, Subject
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what was done, by whom, processor time for each in microseconds; ``rate`` per second."""
+
+    what: str
+    who: str
+    each: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``ratio`` was measured, ``bound`` was wanted; ``least`` tells whether more is better."""
+
+    what: str
+    ratio: float
+    bound: float
+    least: bool
+
+    @property
+    def met(self) -> bool:
+        """Whether the ratio is on the right side."""
+        return self.ratio >= self.bound if self.least else self.ratio <= self.bound
+
+
+def pulls(subject: Subject, seconds: float) -> list[Row]:
+    """Manifest by tag and digest, and blobs of each size."""
+    found: list[Row] = []
+    if subject.name != "nginx":
+        run = wrk(subject.pid, subject.url(f"/v2/{NAME}/manifests/1.0.0"), seconds, subject.headers)
+        found.append(_row("manifest by tag", subject, run))
+    for size, digest in subject.digests.items():
+        path = f"/{digest.partition(':')[2]}" if subject.name == "nginx" else f"/v2/{NAME}/blobs/{digest}"
+        found.append(_row(f"blob of {size}", subject, wrk(subject.pid, subject.url(path), seconds, subject.headers)))
+    return found
+
+
+def pushes(subject: Subject, seconds: float, large: int, count: int) -> list[Row]:
+    """``count`` large blobs one after another, and small images from 16 clients."""
+    return [
+        _row("push of a large blob", subject, subject.pushed(str(large), count, 1)),
+        _row("push of a small image, 16 clients", subject, subject.pushed("small", seconds, 16)),
+    ]
+
+
+def hashing(size: int) -> float:
+    """Microseconds of processor time that SHA-256 alone takes for ``size`` bytes here and now."""
+    data = bytes(size)
+    best = float("inf")
+    for _ in range(5):
+        began = time.process_time()
+        hashlib.sha256(data).digest()
+        best = min(best, time.process_time() - began)
+    return best * 1e6
+
+
+def goals(rows: list[Row], sha256: float) -> list[Goal]:
+    """What the project set out to reach, against what this run says."""
+    each = {(row.what, row.who): row.each for row in rows}
+    rate = {(row.what, row.who): row.rate for row in rows}
+
+    def against(what: str, other: str) -> float:
+        return each[what, other] / each[what, "pierhead"]
+
+    found = [
+        Goal(
+            "manifest by tag: docker-registry takes times as long",
+            against("manifest by tag", "docker-registry"),
+            10,
+            True,
+        ),
+        Goal("blob of 1 KB: docker-registry takes times as long", against("blob of 1 KB", "docker-registry"), 25, True),
+    ]
+    if ("blob of 1 MB", "pierhead") in each:
+        found.append(
+            Goal(
+                "blob of 1 MB: docker-registry takes times as long", against("blob of 1 MB", "docker-registry"), 8, True
+            )
+        )
+        found.append(Goal("blob of 1 MB: times what nginx takes", 1 / against("blob of 1 MB", "nginx"), 2, False))
+    if ("blob of 100 MB", "pierhead") in each:
+        found.append(
+            Goal(
+                "blob of 100 MB: docker-registry takes times as long",
+                against("blob of 100 MB", "docker-registry"),
+                1.5,
+                True,
+            )
+        )
+        found.append(Goal("blob of 100 MB: times what nginx takes", 1 / against("blob of 100 MB", "nginx"), 2, False))
+    push = "push of a large blob"
+    found.append(Goal("push of a large blob: times SHA-256 alone", each[push, "pierhead"] / sha256, 2.5, False))
+    small = "push of a small image, 16 clients"
+    found.append(
+        Goal(
+            "small images per second, 16 clients: times docker-registry's",
+            rate[small, "pierhead"] / rate[small, "docker-registry"],
+            5,
+            True,
+        )
+    )
+    return found
+
+
+def _row(what: str, subject: Subject, run: Run) -> Row:
+    return Row(what, subject.name, run.each, run.rate)

@@ -1,0 +1,56 @@
+"""What runs in the background of every process: made of the settings, made anew when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from pierhead.boot.settings import Settings
+from pierhead.boot.upstreams import Proxies
+from pierhead.jobs.loop import Loop
+from pierhead.jobs.reap_uploads import ReapUploads
+from pierhead.jobs.reclaim import Reclaim
+from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
+from pierhead.jobs.scrub import Scrub
+from pierhead.ports.faults import Faults
+from pierhead.ports.fills import FillStore
+from pierhead.repositories.parts import Parts
+
+_PROBE_SECONDS: Final = 1.0
+_FILLS_SECONDS: Final = 60.0
+_SCRUB_SECONDS: Final = 24 * 3600.0
+
+
+class Background:
+    """The loops of one process. Those that must not run twice at once hold a lease in the database."""
+
+    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults) -> None:
+        self._parts = parts
+        self._fills = fills
+        self._proxies = proxies
+        self._faults = faults
+        self._holder = parts.entropy.token(8).hex()
+        self.loops: list[Loop] = []
+        self.reclaim: Reclaim | None = None
+
+    async def restart(self, settings: Settings) -> None:
+        """Ends the loops that run and begins with those of ``settings``."""
+        await self.stop()
+        store, blobs, clock = self._parts.store, self._parts.blobs, self._parts.clock
+        times = settings.reclaim
+        self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
+        reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
+        self.loops = [
+            Loop("reclaim", self.reclaim, times.every_seconds),
+            Loop("uploads", reap, times.every_seconds),
+            Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
+            Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
+            Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
+        ]
+        for loop in self.loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        """Returns when the steps that run have ended."""
+        await asyncio.gather(*(loop.stop() for loop in self.loops))
+        self.loops = []

@@ -1,0 +1,78 @@
+"""Proxies out of settings: each with a client of its own, kept while its settings stay what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from pierhead.adapters.upstream.client import RegistryUpstream
+from pierhead.boot.config_secrets import UpstreamCredential
+from pierhead.boot.settings import ProxySettings
+from pierhead.domain import limits
+from pierhead.domain.names import RepositoryName
+from pierhead.ports.metadata.values import RepositoryRow
+from pierhead.ports.upstream import Upstream, UpstreamSettings
+from pierhead.repositories.fill import Fills
+from pierhead.repositories.parts import Parts
+from pierhead.repositories.proxy import CacheSettings, Proxy
+
+_ANSWER_SECONDS_MAX = limits.UPSTREAM_ANSWER_SECONDS_MAX - 0.5
+
+
+class Proxies:
+    """Makes proxies and remembers them by name, so that rereading the file costs no warm connection."""
+
+    def __init__(self, fills: Fills) -> None:
+        self._fills = fills
+        self._kept: dict[RepositoryName, tuple[ProxySettings, UpstreamCredential | None, Proxy]] = {}
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        """Of all proxies that there are now."""
+        return [proxy.upstream for _, _, proxy in self._kept.values()]
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        """All that there are now."""
+        return [proxy for _, _, proxy in self._kept.values()]
+
+    def proxy(
+        self, settings: ProxySettings, credential: UpstreamCredential | None, row: RepositoryRow, parts: Parts
+    ) -> Proxy:
+        """The one that there is, with new credentials if they changed; a new one if its settings did."""
+        known = self._kept.get(settings.name)
+        if known is not None and known[0] == settings:
+            if known[1] != credential:
+                username, password = (
+                    ("", "") if credential is None else (credential.username, credential.password.value)
+                )
+                known[2].renew(username, password)
+        else:
+            upstream = RegistryUpstream(_upstream(settings, credential), parts.clock, parts.entropy)
+            cache = CacheSettings(settings.fresh_for_seconds, settings.absent_for_seconds, settings.library)
+            known = (settings, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
+        self._kept[settings.name] = (settings, credential, known[2])
+        return known[2]
+
+    async def keep_only(self, names: Mapping[RepositoryName, object]) -> None:
+        """Forgets proxies that the file stopped naming."""
+        gone = [name for name in self._kept if name not in names]
+        await asyncio.gather(*(self._kept.pop(name)[2].upstream.aclose() for name in gone))
+
+    async def close(self) -> None:
+        """Ends fills, then connections."""
+        await self._fills.close()
+        await self.keep_only({})
+
+
+def _upstream(settings: ProxySettings, credential: UpstreamCredential | None) -> UpstreamSettings:
+    return UpstreamSettings(
+        url=settings.upstream,
+        username="" if credential is None else credential.username,
+        password="" if credential is None else credential.password.value,
+        ca=None if settings.ca is None else str(settings.ca),
+        allow_private=settings.allow_private,
+        connect_seconds=settings.connect_timeout_seconds,
+        answer_seconds=min(settings.timeout_seconds, _ANSWER_SECONDS_MAX),
+        stall_seconds=settings.stall_timeout_seconds,
+    )
