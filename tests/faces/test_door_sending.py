@@ -121,14 +121,14 @@ async def test_head_of_a_file_declares_its_length_and_opens_nothing() -> None:
         assert (await (await house.line()).ask("/", "HEAD")).get("Content-Length") == "12345"
 
 
-async def test_a_missing_file_is_a_500(blob: Path) -> None:
+async def test_a_file_that_cannot_be_opened_is_a_503(blob: Path) -> None:
     async def handler(ask: Ask) -> AnyAnswer:
         return FileSlice(200, (), "/nowhere/at/all", 0, 12345)
 
     async with door(handler) as house:
         line = await house.line()
-        assert (await line.ask("/")).status == 500
-        assert (await line.ask("/")).status == 500
+        assert (await line.ask("/")).status == 503
+        assert (await line.ask("/")).status == 503
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
