@@ -15,7 +15,7 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 
 # Fixtures that start something; `make quick` leaves the tests out that ask for one of them.
-SERVERS = frozenset({"docker_registry", "docker_engine", "nginx", "pierhead", "start_pierhead"})
+SERVERS = frozenset({"docker_registry", "docker_engine", "nginx", "pierhead", "start_pierhead", "ground"})
 
 
 def skips_are_failures() -> bool:
