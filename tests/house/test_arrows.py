@@ -34,6 +34,7 @@ def test_imports_go_only_where_the_arrows_point() -> None:
         ("domain/planted.py", "import pierhead.ports", "layers"),
         ("utils/__init__.py", "", "layers"),
         ("actions/push_blob.py", "import pierhead.ports.upstream", "a push never talks to an upstream"),
+        ("actions/push_manifest.py", "import pierhead.repositories.fill", "a push never talks to an upstream"),
         ("actions/pull_blob.py", "import pierhead.actions.push_blob", "adapters are strangers, and so are verbs"),
         ("adapters/system/planted.py", "import pierhead.adapters.files", "adapters are strangers, and so are verbs"),
         ("adapters/files/planted.py", "import pierhead.commits", "adapters know ports and domain only"),

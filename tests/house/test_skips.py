@@ -22,6 +22,7 @@ def run_pytest(folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "reason"), [(_ONE_TEST, "no ship in port"), (_WHOLE_FILE, "no port at all")], ids=["test", "file"]
 )
