@@ -189,9 +189,11 @@ def redirect(location: str, code: int = 307) -> Behaviour:
     """To any address; ``{path}`` and ``{last}`` stand for what was asked for, and its last part."""
 
     async def play(turn: Turn) -> None:
+        if turn.honest.status == 401:  # also a registry that redirects asks for the login first
+            return await turn.answer(turn.honest)
         path = turn.request.path
         target = location.format(path=path, last=path.rpartition("/")[2])
-        await turn.answer(Answer(code, {"Location": target, "Set-Cookie": "session=stolen; Path=/"}))
+        return await turn.answer(Answer(code, {"Location": target, "Set-Cookie": "session=stolen; Path=/"}))
 
     return play
 

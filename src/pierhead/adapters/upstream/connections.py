@@ -12,6 +12,8 @@ from yarl import URL
 
 import pierhead
 from pierhead.adapters.upstream.redirects import Places
+from pierhead.adapters.upstream.troubles import trouble_of
+from pierhead.domain.refusals import shown
 from pierhead.ports.upstream import UpstreamSettings
 
 _LINE_BYTES_MAX: Final = 16 * 1024
@@ -39,7 +41,7 @@ class Connections:
                 raise ValueError(f"`{settings.ca}` cannot be read as a file of PEM certificates") from None
 
     async def send(self, method: str, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Raises aiohttp.ClientError, OSError, and Trouble for an address that may not be met."""
+        """Raises Trouble where no answer comes, and for an address that may not be met."""
         self.requests += 1
         unchecked = self._places.unchecked(url)
         proxy, own = _proxy_of(url)
@@ -51,9 +53,13 @@ class Connections:
             if url.scheme == "http":
                 headers = {**headers, **own}
         session = self._session(checked=not unchecked and proxy is None)
-        return await session.request(
-            method, url, headers=headers, allow_redirects=False, proxy=proxy, proxy_headers=proxy_headers
-        )
+        try:
+            return await session.request(
+                method, url, headers=headers, allow_redirects=False, proxy=proxy, proxy_headers=proxy_headers
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as fault:
+            where = "" if self._places.is_home(url) else shown(f"{url.host}:{url.port}")
+            raise trouble_of(fault, self._settings.stall_seconds, where) from None
 
     async def aclose(self) -> None:
         for session in (self._open, self._checked):

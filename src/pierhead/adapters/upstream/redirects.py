@@ -21,6 +21,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 
 _LOCATION: Final = re.compile(r"[!-~]{1,8192}")
+_PLACE: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
@@ -111,15 +112,19 @@ class Places:
             try:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
-                place = URL(f"http://{entry}")
+                place = URL(f"http://{entry}") if _PLACE.fullmatch(entry) else URL()
                 if not place.host or place.explicit_port is None:
                     raise ValueError(f"`{entry}` is neither a network (10.0.0.0/8) nor a host and port") from None
                 self._places.add((place.host.lower(), place.explicit_port))
 
+    def is_home(self, url: URL) -> bool:
+        """Whether this is the configured upstream's own host and port."""
+        return origin(url)[1:] == self._home
+
     def unchecked(self, url: URL) -> bool:
         """Whether any address will do: the configured upstream itself, and the places that are listed."""
         place = origin(url)[1:]
-        return (place == self._home and self._any_address) or place in self._places
+        return (self.is_home(url) and self._any_address) or place in self._places
 
     def check_literal(self, url: URL) -> None:
         """For a request that a proxy makes for us: its name is resolved elsewhere, but an address is judged here.
@@ -145,6 +150,8 @@ class Places:
         inner = _unwrapped(parsed)
         if any(inner in network or parsed in network for network in self._networks):
             return True
+        if isinstance(inner, ipaddress.IPv6Address) and inner.is_site_local:
+            return False
         return inner.is_global and not inner.is_multicast and not inner.is_reserved
 
     def checked_socket(self, info: AddressInfo) -> socket.socket:

@@ -86,28 +86,33 @@ def status_trouble(status: int, reason: str | None, retry_after: int | None) -> 
     )
 
 
-def trouble_of(fault: BaseException, stall_seconds: float) -> Trouble:  # noqa: PLR0911 - a table, written as ifs
-    """What an exception of aiohttp or of the operating system means."""
+def trouble_of(fault: BaseException, stall_seconds: float, where: str = "") -> Trouble:  # noqa: PLR0911 - a table, written as ifs
+    """What an exception of aiohttp or of the operating system means.
+
+    ``where`` is the host that it happened at, if that is not the upstream's own: people have to know what to open in
+    their firewall.
+    """
+    at = f" at {where}" if where else ""
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):
-        return down(f"its certificate is not accepted: {_certificate_reason(fault.certificate_error)}", tries=1)
+        return down(f"certificate not accepted{at}: {_certificate_reason(fault.certificate_error)}", tries=1)
     if isinstance(fault, aiohttp.ClientSSLError | ssl.SSLError):
-        return down("TLS handshake failed", tries=1)
+        return down(f"TLS handshake failed{at}", tries=1)
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
-        return down("its name has no address")
+        return down(f"no address for the name {where}" if where else "its name has no address")
     if isinstance(fault, aiohttp.ClientProxyConnectionError):
         return down("the proxy on the way to it does not answer")
     if isinstance(fault, aiohttp.ClientHttpProxyError):
         return down(f"the proxy on the way to it answers {fault.status}")
     if isinstance(fault, aiohttp.ConnectionTimeoutError):
-        return down("connect timeout")
+        return down(f"connect timeout{at}", tries=1)  # the system has repeated it by itself
     if isinstance(fault, aiohttp.SocketTimeoutError | asyncio.TimeoutError):
         return slow(stall_seconds)
     if isinstance(fault, aiohttp.ClientConnectorError):
         if FORBIDDEN in str(fault.os_error):
             return misled("what it points to", FORBIDDEN)
-        return down(_system_reason(fault.os_error))
+        return down(_system_reason(fault.os_error) + at)
     if isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
-        return down("it closed the connection without an answer")
+        return down(f"connection closed without an answer{at}")
     if isinstance(fault, aiohttp.ClientPayloadError):
         return cut()
     if isinstance(fault, aiohttp.ClientResponseError):
