@@ -14,6 +14,7 @@ from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.refusals import RepositoryUnknown, WrongPort
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
+from pierhead.repositories.proxy import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,12 @@ class Leaf:
     entry: Entry
     reserves: tuple[Reserve, ...] = ()
 
-    def may_answer(self, image: ImageName) -> bool:
-        """False for a proxy that is never asked for this name."""
-        return self.entry.kind != "proxy" or not any(reserve.holds(image) for reserve in self.reserves)
+    def kept_as(self, image: ImageName) -> ImageName | None:
+        """The name under which it keeps the image, if it has it; None for a proxy that is never asked for it."""
+        repository = self.entry.repository
+        if not isinstance(repository, Proxy):
+            return image
+        return None if any(reserve.holds(image) for reserve in self.reserves) else repository.spelled(image)
 
 
 class Table:
@@ -118,6 +122,15 @@ class Table:
         """The repositories of other kinds that ``entry`` is or holds, in the order in which they are asked; of a group
         only those that the account may pull from. One that is held twice stands there twice."""
         return list(self._leaves(entry, who, ()))
+
+    def keeping(self, entry: Entry, who: Principal, image: ImageName) -> Mapping[RepositoryName, ImageName]:
+        """Which of ``leaves`` may hold the image, each once, and under which name, in the order of asking."""
+        found: dict[RepositoryName, ImageName] = {}
+        for leaf in self._leaves(entry, who, ()):
+            name = leaf.kept_as(image)
+            if name is not None:
+                found.setdefault(leaf.entry.name, name)
+        return found
 
     def _leaves(self, entry: Entry, who: Principal, reserves: tuple[Reserve, ...]) -> Iterator[Leaf]:
         if entry.kind != "group":

@@ -205,6 +205,11 @@ class Ask:
         """Whether somebody left a note; asking makes none."""
         return self._note is not None
 
+    @property
+    def taken(self) -> int:
+        """Bytes of the body that were handed over so far."""
+        return self._got
+
     def get(self, name: str) -> str | None:
         """First value of a header, by its name in any case, or None."""
         return self._fields.get(name)

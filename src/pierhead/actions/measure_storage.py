@@ -1,0 +1,73 @@
+"""How much is stored, and how much room is left; added up at most every few seconds, however often it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pierhead.domain.names import RepositoryName
+from pierhead.ports.clock import Clock
+from pierhead.ports.metadata.store import Store
+from pierhead.ports.metadata.values import Totals
+
+FRESH_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes of the file system that holds the data folder; ``available`` to this account."""
+
+    total: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """``sizes`` are (images, bytes) by repository, None if they could not be added up in time. ``at`` is when."""
+
+    totals: Totals
+    sizes: Mapping[RepositoryName, tuple[int, int]] | None
+    disk: Disk | None
+    at: int
+
+
+class StorageGauge:
+    """Remembers the last measurement; those who ask while one is under way wait for it."""
+
+    def __init__(self, store: Store, clock: Clock, disk: Callable[[], Disk | None]) -> None:
+        """``disk`` is called in a worker thread."""
+        self._store = store
+        self._clock = clock
+        self._disk = disk
+        self._last: Storage | None = None
+        self._until = 0.0
+        self._under_way: asyncio.Future[Storage] | None = None
+
+    async def read(self) -> Storage:
+        """Not older than fifteen seconds. Raises TimeoutError when counting takes too long."""
+        if self._last is not None and self._clock.monotonic() < self._until:
+            return self._last
+        if self._under_way is None:
+            self._under_way = asyncio.ensure_future(self._measure())
+            self._under_way.add_done_callback(self._done)
+        return await asyncio.shield(self._under_way)
+
+    def _done(self, future: asyncio.Future[Storage]) -> None:
+        self._under_way = None
+        if not future.cancelled():
+            future.exception()  # told to those who wait; if nobody does any more, nobody has to be told
+
+    async def _measure(self) -> Storage:
+        totals = await self._store.report(lambda reports: reports.totals())
+        sizes: Mapping[RepositoryName, tuple[int, int]] | None
+        try:
+            listed = await self._store.report(lambda reports: reports.repository_sizes())
+            sizes = {name: (images, size) for name, images, size in listed}
+        except TimeoutError:
+            sizes = None if self._last is None else self._last.sizes
+        disk = await asyncio.to_thread(self._disk)
+        self._last = Storage(totals, sizes, disk, self._clock.now())
+        self._until = self._clock.monotonic() + FRESH_SECONDS
+        return self._last

@@ -1,0 +1,101 @@
+"""What the main port answers besides images and REST: the page for people, and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import Final
+
+from pierhead.actions.measure_storage import StorageGauge
+from pierhead.domain.access import Right
+from pierhead.domain.refusals import Denied, NotAuthenticated, Refusal, TooManyLogins, Unavailable
+from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.guard import Guard
+from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.ops.access_log import AccessLog
+from pierhead.faces.ops.home import Guide, home
+from pierhead.faces.ops.meter import Meter
+from pierhead.faces.ops.metrics import Exposition, Instruments
+
+_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+_ROUTES: Final = {"/": "home", "/metrics": "metrics"}
+_FORWARDED: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+
+
+class Ops:
+    """A handler for the door, and the hook that sees every answer. ``guide`` is replaced with the configuration."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        instruments: Instruments,
+        storage: StorageGauge,
+        ids: RequestIds,
+        log: AccessLog,
+        guide: Guide,
+    ) -> None:
+        self.guide = guide
+        self.meter = Meter()
+        self.log = log
+        self._guard = guard
+        self._instruments = instruments
+        self._storage = storage
+        self._ids = ids
+        self._exposition = Exposition(self.meter)
+        self._rendering = asyncio.Lock()
+
+    def on_answer(self, ask: Ask, status: int, sent: int, seconds: float) -> None:
+        """For ``Port``: once for each request, when its answer is out."""
+        self.meter.observe(ask, status, sent, seconds)
+        self.log.add(ask, status, sent, seconds)
+
+    async def __call__(self, ask: Ask) -> Answer:
+        """Refusals are plain text here."""
+        route = _ROUTES.get(ask.target)
+        if route is None:
+            return Answer(404, (_TEXT,), b"There is nothing at this address.\n")
+        ask.note["route"] = route
+        if ask.method not in ("GET", "HEAD"):
+            return Answer(405, (_TEXT, ("Allow", "GET, HEAD")), b"Only GET and HEAD are answered at this address.\n")
+        return home(self.guide) if route == "home" else await self._metrics(ask)
+
+    async def _metrics(self, ask: Ask) -> Answer:
+        """Open to programs on this machine, so that a local Prometheus needs no account; others need `operator`."""
+        if not _is_local(ask):
+            try:
+                who = await self._guard.principal(ask)
+                ask.note["account"] = who.name
+                if not who.holds(Right.OPERATE):
+                    raise Denied(who.name, "read", "metrics", "That needs the role `operator` or `admin`.")
+            except Refusal as refusal:
+                ask.note["refused"] = type(refusal).__name__
+                return self._refused(ask, refusal)
+        try:
+            storage = await self._storage.read()
+        except (TimeoutError, Unavailable):
+            storage = None
+        async with self._rendering:
+            reading, lag = self._instruments.read(), self.meter.take_lag()
+            accept = ask.get("Accept") or ""
+            body, content_type = await asyncio.to_thread(self._exposition.render, reading, lag, storage, accept)
+        return Answer(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
+
+    def _refused(self, ask: Ask, refusal: Refusal) -> Answer:
+        headers = [_TEXT, (HEADER, self._ids.of(ask))]
+        status = 403
+        match refusal:
+            case NotAuthenticated():
+                status = 401
+                headers.append(("WWW-Authenticate", 'Basic realm="Pierhead"'))
+            case TooManyLogins():
+                status = 429
+                headers.append(("Retry-After", str(refusal.retry_after)))
+        return Answer(status, headers, f"{refusal.message}\n".encode())
+
+
+def _is_local(ask: Ask) -> bool:
+    """Whether the request comes from this machine and was not forwarded from another one."""
+    try:
+        return ip_address(ask.peer).is_loopback and not any(ask.get(name) for name in _FORWARDED)
+    except ValueError:
+        return False

@@ -1,0 +1,83 @@
+"""The REST API on the main port: who asks, which route, and every refusal as a problem document."""
+
+from __future__ import annotations
+
+import logging
+from traceback import format_tb
+
+from pierhead.actions.measure_storage import StorageGauge
+from pierhead.domain.refusals import Denied, Refusal, Unavailable
+from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.guard import Guard
+from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.wire_json import encode
+from pierhead.faces.rest.call import Call, Server, query_of
+from pierhead.faces.rest.problems import Place, broken, refused, unavailable
+from pierhead.faces.rest.routes import find
+from pierhead.ports.blobs import StoreFailed
+from pierhead.repositories.parts import Parts
+from pierhead.repositories.table import Table
+
+_log = logging.getLogger("pierhead.rest")
+
+
+class Rest:
+    """A handler for the door. ``table`` and ``external_url`` are replaced when the configuration changes."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        parts: Parts,
+        server: Server,
+        storage: StorageGauge,
+        ids: RequestIds,
+        table: Table,
+        external_url: str,
+    ) -> None:
+        self.table = table
+        self.external_url = external_url
+        self._guard = guard
+        self._parts = parts
+        self._server = server
+        self._storage = storage
+        self._ids = ids
+
+    async def __call__(self, ask: Ask) -> Answer:
+        """Never raises: each refusal becomes its answer, and a fault of ours is told by the request's id alone."""
+        at = Place(self.external_url.rstrip("/") + ask.target, self._ids.of(ask))
+        try:
+            return await self._answer(ask)
+        except Refusal as refusal:
+            ask.note["refused"] = type(refusal).__name__
+            return refused(refusal, at)
+        except Unavailable as failure:
+            ask.note["unavailable"] = failure.message
+            return unavailable(failure, at)
+        except TimeoutError:
+            return unavailable(Unavailable("To count this takes too long now.", kind="slow", retry_after=30), at)
+        except StoreFailed as failure:
+            ask.note["unavailable"] = str(failure)
+            return unavailable(Unavailable("The storage cannot be written.", retry_after=30), at)
+        except Exception as error:
+            # Kinds and frames only: the text of an exception may quote the client.
+            frames = "".join(format_tb(error.__traceback__))
+            _log.error("a request failed: %s: %s\n%s", at.request_id, type(error).__name__, frames)
+            return broken(at)
+
+    async def _answer(self, ask: Ask) -> Answer:
+        ask.note["route"] = "rest"
+        who = await self._guard.principal(ask)
+        ask.note["account"] = who.name
+        route, values = find(ask.method, ask.target)
+        if route.method != "GET" and ask.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            # A browser sends along what its user once typed, whichever page asks (fetch metadata, W3C).
+            raise Denied(who.name, "change anything from", "a page of another site")
+        query = query_of(ask, route.known)
+        call = Call(ask, who, self.table, self._parts, self._server, self._storage, values, query)
+        headers = (
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            (HEADER, self._ids.of(ask)),
+        )
+        return Answer(200, headers, encode(await route.verb(call)))

@@ -1,0 +1,142 @@
+"""Refusals as problem documents (RFC 9457); the sentence is the same as everywhere.
+
+``message`` says what is refused and why, ``do`` what to do where the sentence does not say it already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pierhead.domain import refusals as r
+from pierhead.faces.door.ask import Answer
+from pierhead.faces.door.ids import HEADER
+from pierhead.faces.door.wire_json import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``code`` is what programs compare; ``do`` is empty where the refusal's own sentence says what to do."""
+
+    status: int
+    code: str
+    title: str
+    do: str = ""
+
+
+_NAMES: Final = "Look at the names with `pierhead repositories` and `pierhead images`."
+_SEND_AGAIN: Final = "Send it again as the distribution specification describes."
+_NOT_HERE: Final = "Use a registry client for this, at an address that begins with /v2/."
+
+TABLE: Final[dict[type[r.Refusal], Problem]] = {
+    r.NameInvalid: Problem(400, "name_invalid", "Not a name", _NAMES),
+    r.TagInvalid: Problem(400, "tag_invalid", "Not a tag"),
+    r.DigestInvalid: Problem(
+        400, "digest_invalid", "Not a digest", "Copy the whole digest, such as sha256:…64 digits."
+    ),
+    r.DigestUnsupported: Problem(400, "digest_unsupported", "Algorithm not kept here"),
+    r.DigestMismatch: Problem(400, "digest_mismatch", "Other bytes than announced"),
+    r.ManifestInvalid: Problem(400, "manifest_invalid", "Not a manifest", "Build and push the image again."),
+    r.ManifestTooLarge: Problem(413, "manifest_too_large", "Manifest too large", "Make it smaller."),
+    r.ContentRangeInvalid: Problem(400, "content_range_invalid", "Content-Range not understood", _SEND_AGAIN),
+    r.SizeInvalid: Problem(400, "size_invalid", "Other size than announced", _SEND_AGAIN),
+    r.QueryInvalid: Problem(400, "query_invalid", "Parameter not understood"),
+    r.EncodingRefused: Problem(415, "encoding_refused", "Encoding not taken"),
+    r.RouteUnknown: Problem(404, "route_unknown", "No such address"),
+    r.RepositoryUnknown: Problem(404, "repository_unknown", "No such repository"),
+    r.ImageUnknown: Problem(404, "image_unknown", "No such image", _NAMES),
+    r.ManifestUnknown: Problem(
+        404, "manifest_unknown", "No such tag or manifest", "`pierhead tags` lists those there are."
+    ),
+    r.BlobUnknown: Problem(404, "blob_unknown", "No such blob", "Push the image again."),
+    r.ManifestBlobUnknown: Problem(400, "manifest_blob_unknown", "A part of the image is missing"),
+    r.UploadUnknown: Problem(404, "upload_unknown", "No such upload"),
+    r.UploadRangeWrong: Problem(416, "upload_range_wrong", "Chunk out of order"),
+    r.BlobTooLarge: Problem(413, "blob_too_large", "Blob too large"),
+    r.TooManyUploads: Problem(429, "too_many_uploads", "Too many uploads"),
+    r.RangeUnsatisfiable: Problem(416, "range_unsatisfiable", "Range outside the blob", "Ask for bytes that it has."),
+    r.UpstreamLimited: Problem(429, "upstream_limited", "Upstream allows no more", "Try again later."),
+    r.NotAuthenticated: Problem(401, "not_authenticated", "Log in first", "Send a name and a password (Basic)."),
+    r.TooManyLogins: Problem(429, "too_many_logins", "Too many failed logins"),
+    r.Denied: Problem(403, "denied", "Not allowed", "Ask an administrator, or use another account."),
+    r.StageFilledByPromotion: Problem(403, "stage_filled_by_promotion", "Filled by promotion only"),
+    r.TagWrittenOnce: Problem(409, "tag_written_once", "Tag is written once"),
+    r.RepositoryReadOnly: Problem(403, "repository_read_only", "Repository is read-only", "Change its write policy."),
+    r.WrongPort: Problem(405, "wrong_port", "Wrong port"),
+    r.DeletionUnsupported: Problem(405, "deletion_unsupported", "Nothing is deleted here"),
+    r.BlobNamedByManifest: Problem(405, "blob_named_by_manifest", "Part of a manifest"),
+    r.ManifestNeeded: Problem(409, "manifest_needed", "Manifest is needed"),
+    r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
+}
+
+_UNAVAILABLE: Final = {
+    "bad_answer": Problem(502, "unavailable", "Another server gave a wrong answer", "Try again later."),
+    "down": Problem(503, "unavailable", "Not available now", "Try again later."),
+    "slow": Problem(504, "unavailable", "Not answered in time", "Try again later, or ask for less."),
+}
+BROKEN: Final = Problem(500, "broken", "Something in Pierhead broke")
+
+PROBLEMS: Final = tuple(dict.fromkeys((*TABLE.values(), *_UNAVAILABLE.values(), BROKEN)))
+"""All that there are, for the reference."""
+
+TYPE: Final = "urn:pierhead:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which request it was: its address as people reach it, and its id."""
+
+    address: str
+    request_id: str
+
+
+def refused(refusal: r.Refusal, at: Place) -> Answer:
+    """The answer to a refusal. A refusal that is missing in the table would be a fault of ours; a test looks."""
+    problem = TABLE[type(refusal)]
+    headers: list[tuple[str, str]] = []
+    match refusal:
+        case r.NotAuthenticated():
+            headers.append(("WWW-Authenticate", 'Basic realm="Pierhead"'))
+        case r.UpstreamLimited() | r.TooManyLogins():
+            headers.append(("Retry-After", str(refusal.retry_after)))
+        case r.MethodUnsupported():
+            headers.append(("Allow", ", ".join(refusal.allowed)))
+    return _answer(problem, refusal.message, dict(refusal.detail), at, headers)
+
+
+def unavailable(failure: r.Unavailable, at: Place) -> Answer:
+    """502, 503 or 504."""
+    retry = [("Retry-After", str(failure.retry_after))]
+    return _answer(_UNAVAILABLE[failure.kind], failure.message, {}, at, retry)
+
+
+def broken(at: Place) -> Answer:
+    """A fault of ours: nothing of its text is told, only where to look."""
+    message = (
+        f"Something in Pierhead broke, and it was not you. Request `{at.request_id}`: it is in the log with all "
+        "details. Try again, or tell your platform team this number."
+    )
+    return _answer(BROKEN, message, {}, at, [])
+
+
+def _answer(
+    problem: Problem, message: str, about: dict[str, object], at: Place, headers: list[tuple[str, str]]
+) -> Answer:
+    document = {
+        "type": TYPE + problem.code,
+        "title": problem.title,
+        "status": problem.status,
+        "code": problem.code,
+        "message": message,
+        "do": problem.do or None,
+        "address": at.address,
+        "request_id": at.request_id,
+        "about": about,
+    }
+    common = [
+        ("Content-Type", "application/problem+json"),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        (HEADER, at.request_id),
+    ]
+    return Answer(problem.status, [*common, *headers], encode(document))
