@@ -43,6 +43,8 @@ def connect(path: Path, *, writable: bool, cache_kib: int = 16_384) -> apsw.Conn
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_OLDEST:
         raise DatabaseRefused(f"SQLite {apsw.sqlite_lib_version()} can lose commits; 3.51.3 or newer is needed.")
     connection = apsw.Connection(str(path), statementcachesize=200)
+    # Without this every statement is planned again whenever other values are bound to it: 38 instead of 8 µs a look-up.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_timeout(5000)
     try:
         # Before anything is set: a file of another program is left as it is.
