@@ -25,6 +25,11 @@ async def admin_hash(store: Store, entropy: Entropy, data: Path) -> str:
     return known if known is not None else await reset_admin(store, entropy, data)
 
 
+async def known_admin_hash(store: Store) -> str | None:
+    """What stands in the data folder now: ``pierhead admin reset-password`` may have changed it meanwhile."""
+    return await store.report(lambda reports: reports.note(_NOTE))
+
+
 async def reset_admin(store: Store, entropy: Entropy, data: Path) -> str:
     """Makes a new password for ``admin``, writes it to the file with mode 0600, and returns its hash."""
     password = base64.urlsafe_b64encode(entropy.token(18)).decode()

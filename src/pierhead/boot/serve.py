@@ -7,16 +7,18 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot.config_faults import ConfigFaults
-from pierhead.boot.ports import Ports
+from pierhead.boot.main_port import MainPort
+from pierhead.boot.ports import DRAIN_SECONDS, ORPHAN_DRAIN_SECONDS, Ports
 from pierhead.boot.settings import Settings, TlsSettings
 from pierhead.boot.wire import House, KindChanged, open_house
 from pierhead.faces.door.connectors import Trust
+from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.front import Front
 from pierhead.ports.faults import NoFaults
 
@@ -45,6 +47,7 @@ class Process:
         self._load = load
         self._inherited = inherited
         self._stopped = asyncio.Event()
+        self._drain_seconds = DRAIN_SECONDS
         self._rereading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -55,30 +58,34 @@ class Process:
         """
         settings = await asyncio.to_thread(self._load)
         house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
-        front = Front(house.v2, house.why_not_ready, settings.external_url, Trust(settings.trusted_proxies))
-        ports = Ports(front, self._inherited.sockets, house.on_main_port())
+        main = MainPort(house)
+        trust = Trust(settings.trusted_proxies)
+        front = Front(house.v2, house.why_not_ready, settings.external_url, trust, main.rest, main.ops)
+        ports = Ports(front, self._inherited.sockets, {"on_answer": main.ops.on_answer})
+        main.show(lambda: ports.open)
         try:
             if faults := await ports.apply(settings):
                 raise CannotListen(*faults)
             for warning in house.warnings:
                 log.warning(warning)
-            self._listen_for_signals(house, front, ports)
+            self._listen_for_signals(house, front, ports, main)
             self._own(self._watch_certificate(house, ports))
             await house.background.restart(settings)
             ready(house)
             await self._stopped.wait()
         finally:
-            await ports.close()
+            await ports.close(self._drain_seconds)
             for task in self._tasks:
                 task.cancel()
             await house.close()
+            main.close()
         return 0
 
-    def _listen_for_signals(self, house: House, front: Front, ports: Ports) -> None:
+    def _listen_for_signals(self, house: House, front: Front, ports: Ports, main: MainPort) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread(house, front, ports)))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread(house, front, ports, main)))
         if self._inherited.parent is not None:
             loop.add_reader(self._inherited.parent, self._stopped.set)
 
@@ -87,21 +94,20 @@ class Process:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _reread(self, house: House, front: Front, ports: Ports) -> None:
+    async def _reread(self, house: House, front: Front, ports: Ports, main: MainPort) -> None:
         """What the file says now holds from now on; a file that cannot be accepted changes nothing."""
         async with self._rereading:
             try:
-                settings = await asyncio.to_thread(self._load)
+                settings = same_folder(await asyncio.to_thread(self._load), house.settings)
                 await house.apply(settings, os.environ)
             except ConfigFaults as faults:
-                for line in faults.lines:
-                    log.error(line)
-                log.error("The configuration was not taken over; the one before goes on.")
+                not_taken_over(faults.lines)
                 return
-            except KindChanged as changed:
-                log.error(str(changed))
+            except (KindChanged, Unavailable) as refused:
+                not_taken_over([str(refused)])
                 return
             await house.background.restart(settings)
+            main.apply()
             front.external_url = settings.external_url
             front.trust = Trust(settings.trusted_proxies)
             for sentence in (*house.warnings, *await ports.apply(settings)):
@@ -122,6 +128,21 @@ class Process:
                 log.info("The certificate was read again.")
             except (OSError, ValueError) as error:
                 log.error("The certificate could not be read again (%s); the one before goes on.", type(error).__name__)
+
+
+def same_folder(settings: Settings, running: Settings) -> Settings:
+    """``settings`` with the data folder that is in use; a warning says so if the file names another."""
+    if settings.data == running.data:
+        return settings
+    log.warning("`data` is another folder now: it is used from the next start on; until then %s is.", running.data)
+    return replace(settings, data=running.data)
+
+
+def not_taken_over(lines: Iterable[str]) -> None:
+    """Logs why a file that was read again changes nothing."""
+    for line in lines:
+        log.error(line)
+    log.error("The configuration was not taken over; the one before goes on.")
 
 
 def _stamps(tls: TlsSettings | None) -> tuple[object, ...]:

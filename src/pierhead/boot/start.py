@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import uvloop
 from pierhead.adapters.files.layout import FolderInUse, lock_folder
 from pierhead.adapters.sqlite.connect import DatabaseRefused
 from pierhead.adapters.system import SystemClock, SystemEntropy
+from pierhead.boot import logs
 from pierhead.boot.config import load
 from pierhead.boot.config_faults import ConfigFaults
 from pierhead.boot.default import default_settings
@@ -63,7 +63,7 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     # Between the writer's thread and the loop the interpreter changes over sooner: more writes, no later reads.
     sys.setswitchinterval(_SWITCH_SECONDS)
     _give_memory_back()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs.use("text")
     try:
         handed = inherited()
         if handed is not None:
@@ -103,6 +103,7 @@ def _give_memory_back() -> None:
 
 async def _supervise(command: Command, settings: Settings, say: Callable[[str], None]) -> int:
     """The data folder is made and brought up to date before the first worker sees it."""
+    logs.use(settings.log_format)
     house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
     await house.close()
     supervisor = Supervisor(command.settings, this_command())

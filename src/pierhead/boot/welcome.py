@@ -1,34 +1,59 @@
-"""What the server prints when it is ready: where it is, where the first password is, and what to try."""
+"""What people are told of a server that is ready: where it is, where the first password is, and what to try."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from pierhead import __version__
 from pierhead.boot.first_start import PASSWORD_FILE
 from pierhead.boot.settings import GroupSettings, HostedSettings, Settings
+from pierhead.faces.ops.home import Guide
+
+_IMAGE = "hello/pier:1"
 
 
 def welcome(settings: Settings) -> str:
     """Several lines, ready to copy from."""
-    push = _first(settings, HostedSettings)
-    pull = _first(settings, GroupSettings) or push
     password = _shown(settings.data / PASSWORD_FILE)
-    lines = ["", f"Pierhead is ready at {settings.external_url}"]
-    if push:
-        lines.append(f"  push to    {push}")
-    if pull:
-        lines.append(f"  pull from  {pull}")
-    lines.append(f"  by path    {settings.external}/REPOSITORY/IMAGE:TAG")
-    lines.append(f"The first password, for the account admin, is in {password}")
-    if push and pull:
-        lines += [
-            "Try:",
-            f"  docker login {push} -u admin --password-stdin < {password}",
-            f"  docker tag IMAGE {push}/orchestrator/server:1.0.0 && docker push {push}/orchestrator/server:1.0.0",
-            f"  docker login {pull} -u admin --password-stdin < {password}",
-            f"  docker pull {pull}/orchestrator/server:1.0.0",
-        ]
-    return "\n".join(lines)
+    lines = ["", f"Pierhead {__version__} is ready at {settings.external_url}", ""]
+    lines += [f"  {what:<10} {where}" for what, where in _addresses(settings)]
+    lines += ["", f"The first password, of the account admin:  cat {password}"]
+    commands = _commands(settings, f" --password-stdin < {password}")
+    if commands:
+        lines += ["Try it:", "", *(f"  {command}" for command in commands)]
+    return "\n".join([*lines, ""])
+
+
+def guide(settings: Settings) -> Guide:
+    """The same for the page at the root, which anybody may read: no path of this machine stands in it."""
+    return Guide(__version__, settings.external_url.rstrip("/"), _addresses(settings), _commands(settings, ""))
+
+
+def _addresses(settings: Settings) -> Sequence[tuple[str, str]]:
+    push, pull = _ports(settings)
+    found = [("push to", f"{push}/IMAGE:TAG")] if push else []
+    found += [("pull from", f"{pull}/IMAGE:TAG")] if pull else []
+    return [*found, ("by path", f"{settings.external}/REPOSITORY/IMAGE:TAG")]
+
+
+def _commands(settings: Settings, password: str) -> Sequence[str]:
+    """They work as they stand, on a machine that has no image yet."""
+    push, pull = _ports(settings)
+    if not push or not pull:
+        return ()
+    logins = [f"docker login {address} -u admin{password}" for address in dict.fromkeys((push, pull))]
+    return (
+        *logins,
+        f"tar -cf - -T /dev/null | docker import - {push}/{_IMAGE}    # or: docker tag YOUR_IMAGE {push}/{_IMAGE}",
+        f"docker push {push}/{_IMAGE}",
+        f"docker pull {pull}/{_IMAGE}",
+    )
+
+
+def _ports(settings: Settings) -> tuple[str, str]:
+    push = _first(settings, HostedSettings)
+    return push, _first(settings, GroupSettings) or push
 
 
 def _first(settings: Settings, kind: type[HostedSettings | GroupSettings]) -> str:

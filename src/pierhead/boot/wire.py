@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
@@ -14,7 +14,7 @@ from pierhead.adapters.passwords import PasswordAccount, PasswordSource, hash_pa
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
-from pierhead.boot.first_start import admin_hash
+from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.access import Principal, rules_of
@@ -22,10 +22,11 @@ from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.faces.door.guard import Guard
+from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.v2.app import V2
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
-from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import RepositoryRow
 from pierhead.repositories.fill import Fills
 from pierhead.repositories.group import Group
@@ -55,23 +56,20 @@ class House:
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
         self.table = Table((), "")
-        self.v2 = V2(self.table, self.guard)
+        self.ids = RequestIds(parts.entropy)
+        self.v2 = V2(self.table, self.guard, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
         """Why writes are refused; None if all is well."""
         return self.store.health() or self.blobs.health
 
-    def on_main_port(self) -> dict[str, Any]:
-        """What the main port serves besides images: arguments for ``Port``."""
-        return {}
-
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin)
+        accounts = await _accounts(settings, secrets, admin, self.store)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
@@ -186,14 +184,17 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
     return Table(entries, str(settings.external))
 
 
-async def _accounts(settings: Settings, secrets: ResolvedSecrets, admin: str) -> dict[str, PasswordAccount]:
+async def _accounts(
+    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store
+) -> dict[str, PasswordAccount]:
     later = [stage.repository for stage in settings.stages[1:]]
     hashes = await asyncio.gather(*(_hash(account) for account in secrets.accounts.values()))
     accounts = {
         name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed, account.disabled or "")
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
     }
-    accounts.setdefault("admin", PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin))
+    first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
+    accounts.setdefault("admin", first)
     return accounts
 
 

@@ -6,7 +6,7 @@ Parameters: OWASP Password Storage Cheat Sheet, second choice for Argon2id (19 M
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from pierhead.domain.access import Principal
+from pierhead.domain.refusals import Unavailable
 from pierhead.ports.identity import Credential, NotMine, Wrong
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -24,11 +25,13 @@ _WRONG: Final = Wrong("Name or password is wrong.")
 
 @dataclass(frozen=True, slots=True)
 class PasswordAccount:
-    """``hashed`` is an Argon2 hash in PHC form, None for an account that is disabled for the reason in ``disabled``."""
+    """``hashed`` is an Argon2 hash in PHC form, None for an account that is disabled for the reason in ``disabled``.
+    ``renewed`` is asked at each check, for a hash that others may change; None from it leaves ``hashed`` in force."""
 
     principal: Principal
     hashed: str | None = field(repr=False)
     disabled: str = ""
+    renewed: Callable[[], Awaitable[str | None]] | None = None
 
 
 def hash_password(password: str) -> str:
@@ -48,12 +51,20 @@ class PasswordSource:
     async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:
         """One hash is checked in any case."""
         account = self._accounts.get(credential.name)
-        hashed = self._decoy if account is None or account.hashed is None else account.hashed
+        hashed = self._decoy if account is None or account.hashed is None else await _current(account, account.hashed)
         async with self._turns:
             fits = await asyncio.to_thread(_fits, hashed, credential.password)
         if account is None or account.hashed is None or not fits:
             return _WRONG
         return account.principal
+
+
+async def _current(account: PasswordAccount, known: str) -> str:
+    """A database that does not answer just now locks nobody out."""
+    try:
+        return (await account.renewed() if account.renewed is not None else None) or known
+    except (TimeoutError, Unavailable):
+        return known
 
 
 def _fits(hashed: str, password: str) -> bool:

@@ -64,6 +64,11 @@ class SqliteStore:
             self._writer.failed = "The database is damaged. Writes stop; restore the last backup."
         return found
 
+    @property
+    def commits(self) -> tuple[int, int]:
+        """Since the start, by this process: commits, and writes in them."""
+        return self._writer.commits
+
     def health(self) -> str | None:
         """Why writes are refused."""
         return self._writer.failed

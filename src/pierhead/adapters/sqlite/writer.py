@@ -53,6 +53,8 @@ class Writer:
         self._full_sync = True
         self._log_pages = 0
         self.failed: str | None = None
+        self.commits = (0, 0)
+        """How many there were, and how many operations in them."""
         self._closed = False
         self._connection.set_wal_hook(self._note_log)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -152,6 +154,7 @@ class Writer:
             execute("RELEASE one")
         self._faults.hit(FaultPoint.GROUP_DONE)
         execute("COMMIT")
+        self.commits = (self.commits[0] + 1, self.commits[1] + len(batch))
         self._faults.hit(FaultPoint.GROUP_COMMITTED)
 
     def _roll_back(self) -> None:

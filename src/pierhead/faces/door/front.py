@@ -16,9 +16,18 @@ class Front:
     """A handler for the door that hands on by path. ``why_not_ready`` tells what is wrong, None if nothing is."""
 
     def __init__(
-        self, registry: Handler, why_not_ready: Callable[[], str | None], external_url: str, trust: Trust
+        self,
+        registry: Handler,
+        why_not_ready: Callable[[], str | None],
+        external_url: str,
+        trust: Trust,
+        rest: Handler | None = None,
+        others: Handler | None = None,
     ) -> None:
+        """``rest`` answers below /api on the main port, ``others`` everything else that is for people or programs."""
         self._registry = registry
+        self._rest = rest
+        self._others = others
         self._why_not_ready = why_not_ready
         self.external_url = external_url
         self.trust = trust
@@ -36,6 +45,9 @@ class Front:
         if connector.repository is not None and ask.method in ("GET", "HEAD"):
             where = self.external_url.rstrip("/") + target
             return Answer(307, (("Location", where), _TEXT), f"See {where}\n".encode())
+        handler = self._rest if target.startswith("/api/") or target == "/api" else self._others
+        if handler is not None and connector.repository is None:
+            return await handler(ask)
         return Answer(404, (_TEXT,), b"There is nothing at this address.\n")
 
     async def redirect(self, ask: Ask) -> AnyAnswer:

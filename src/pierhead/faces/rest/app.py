@@ -22,7 +22,7 @@ _log = logging.getLogger("pierhead.rest")
 
 
 class Rest:
-    """A handler for the door. ``table`` and ``external_url`` are replaced when the configuration changes."""
+    """A handler for the door."""
 
     def __init__(
         self,
@@ -34,17 +34,23 @@ class Rest:
         table: Table,
         external_url: str,
     ) -> None:
-        self.table = table
-        self.external_url = external_url
+        self._table = table
+        self._external_url = external_url
         self._guard = guard
         self._parts = parts
         self._server = server
         self._storage = storage
         self._ids = ids
 
+    def replace(self, parts: Parts, table: Table, external_url: str) -> None:
+        """From now on requests are answered by these: the configuration has changed."""
+        self._parts = parts
+        self._table = table
+        self._external_url = external_url
+
     async def __call__(self, ask: Ask) -> Answer:
         """Never raises: each refusal becomes its answer, and a fault of ours is told by the request's id alone."""
-        at = Place(self.external_url.rstrip("/") + ask.target, self._ids.of(ask))
+        at = Place(self._external_url.rstrip("/") + ask.target, self._ids.of(ask))
         try:
             return await self._answer(ask)
         except Refusal as refusal:
@@ -73,7 +79,7 @@ class Rest:
             # A browser sends along what its user once typed, whichever page asks (fetch metadata, W3C).
             raise Denied(who.name, "change anything from", "a page of another site")
         query = query_of(ask, route.known)
-        call = Call(ask, who, self.table, self._parts, self._server, self._storage, values, query)
+        call = Call(ask, who, self._table, self._parts, self._server, self._storage, values, query)
         headers = (
             ("Content-Type", "application/json"),
             ("Cache-Control", "no-store"),

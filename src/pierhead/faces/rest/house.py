@@ -64,10 +64,11 @@ async def storage(call: Call) -> Json:
     """Counts, sizes by repository, and the room that is left."""
     call.need_operator("see storage")
     found = await call.storage.read()
-    sizes = found.sizes or {}
+    entries = call.table.entries
     listed = [
-        {"name": name, "images": images, "bytes": size, "configured": name in call.table.entries}
-        for name, (images, size) in sizes.items()
+        {"name": name, "images": images, "bytes": size, "configured": name in entries}
+        for name, (images, size) in (found.sizes or {}).items()
+        if name not in entries or entries[name].kind != "group"
     ]
     return {**shapes.storage(found), "by_repository": None if found.sizes is None else listed}
 

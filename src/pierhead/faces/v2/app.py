@@ -12,6 +12,7 @@ from pierhead.domain.refusals import MethodUnsupported, Refusal, Unavailable
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
+from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.v2 import blobs, lists, manifests, uploads
 from pierhead.faces.v2.asked import Asked
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
@@ -41,14 +42,17 @@ VERBS: Final[dict[tuple[Kind, str], Verb]] = {
     (Kind.REFERRERS, "HEAD"): lists.referrers,
 }
 
+_LABELS: Final = {kind: kind.name.lower() for kind in Kind}
+"""How metrics call routes."""
 _ROUTES_REMEMBERED_MAX: Final = 4_096
 
 
 class V2:
     """A handler for the door. ``table`` is replaced whole when the configuration changes."""
 
-    def __init__(self, table: Table, guard: Guard) -> None:
+    def __init__(self, table: Table, guard: Guard, ids: RequestIds) -> None:
         self.table = table
+        self._ids = ids
         self.guard = guard
         self._routes: dict[
             tuple[RepositoryName | None, str], tuple[Route, RepositoryName | None, ImageName | None]
@@ -66,14 +70,21 @@ class V2:
             return await self._answer(ask, who)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            return refused(refusal, ask.method)
+            return self._named(ask, refused(refusal, ask.method))
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
-            return unavailable(failure)
+            return self._named(ask, unavailable(failure))
         except StoreFailed as failure:
             ask.note["unavailable"] = str(failure)
             why = "The disk is full" if failure.full else "The storage cannot be written"
-            return unavailable(Unavailable(f"{why}: pushes are refused, pulls work.", retry_after=30))
+            sentence = f"{why}: pushes are refused, pulls work."
+            return self._named(ask, unavailable(Unavailable(sentence, retry_after=30)))
+
+    def _named(self, ask: Ask, answer: Answer) -> Answer:
+        """With the request's id, by which the log line is found."""
+        ask.note.setdefault("route", "v2")
+        answer.headers = [*answer.headers, (HEADER, self._ids.of(ask))]
+        return answer
 
     async def _answer(self, ask: Ask, who: Principal) -> AnyAnswer:
         connector = ask.port
@@ -81,6 +92,7 @@ class V2:
         note = ask.note
         note["account"] = who.name
         route, repository, image = self._routed(connector.repository, ask.target)
+        note["route"] = _LABELS[route.kind]
         method = ask.method
         if method not in ALLOWED[route.kind]:
             raise MethodUnsupported(method, ALLOWED[route.kind])

@@ -1,0 +1,113 @@
+"""What a process serves besides images: REST, metrics and the page on the main port, and the logs of all ports."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from pierhead import __version__
+from pierhead.actions.measure_storage import Disk, StorageGauge
+from pierhead.boot import logs
+from pierhead.boot.settings import Settings
+from pierhead.boot.welcome import guide
+from pierhead.boot.wire import House
+from pierhead.faces.door.server import Port
+from pierhead.faces.ops.access_log import AccessLog
+from pierhead.faces.ops.app import Ops
+from pierhead.faces.ops.metrics import Reading
+from pierhead.faces.ops.sink import Sink
+from pierhead.faces.rest.app import Rest
+from pierhead.faces.rest.call import Listening
+from pierhead.jobs.loop import Idle, Outcome
+
+
+class MainPort:
+    """Made over a house, on the event loop that serves it. Tells the faces what they show of the process."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._ports: Callable[[], Sequence[Port]] = lambda: ()
+        self.version = __version__
+        self.started = house.parts.clock.now()
+        self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
+        storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
+        log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
+        self.ops = Ops(house.guard, self, storage, house.ids, log, guide(house.settings))
+        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, house.settings.external_url)
+        self._lag = asyncio.ensure_future(self.ops.meter.watch_lag())
+        logs.use(house.settings.log_format, self._sinks["server"])
+
+    def show(self, ports: Callable[[], Sequence[Port]]) -> None:
+        """Where the open ports are found."""
+        self._ports = ports
+
+    def apply(self) -> None:
+        """After the house took over another configuration."""
+        house = self._house
+        settings: Settings = house.settings
+        self.rest.replace(house.parts, house.table, settings.external_url)
+        self.ops.guide = guide(settings)
+        self.ops.log.form = settings.log_format
+        logs.use(settings.log_format, self._sinks["server"])
+
+    def close(self) -> None:
+        """Writes out what the logs hold; later lines go to standard error directly."""
+        self._lag.cancel()
+        self.ops.log.flush()
+        logs.use(self._house.settings.log_format)
+        for sink in self._sinks.values():
+            sink.close()
+
+    # --- what REST asks ----------------------------------------------------------------------------------------------
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences about the configuration."""
+        return self._house.warnings
+
+    @property
+    def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
+        """One step now, beside the loop that makes them by itself."""
+        return self._house.background.reclaim or _nothing
+
+    def why_not_ready(self) -> str | None:
+        """None if all is well."""
+        return self._house.why_not_ready()
+
+    def listening(self) -> Sequence[Listening]:
+        """As the configuration has it."""
+        settings = self._house.settings
+        found: list[Listening] = []
+        for address, name in settings.listeners():
+            external = settings.external if name is None else settings.external_of(settings.repositories[name])
+            found.append(Listening(name, str(address), str(external)))
+        return found
+
+    # --- what metrics ask --------------------------------------------------------------------------------------------
+
+    def read(self) -> Reading:
+        """At this moment; costs nothing that waits."""
+        ports = self._ports()
+        return Reading(
+            self.version,
+            self.why_not_ready() is None,
+            sum(port.running for port in ports),
+            sum(port.connections for port in ports),
+            [proxy.status() for proxy in self._house.proxies.proxies],
+            self._house.store.commits,
+            {name: sink.dropped for name, sink in self._sinks.items()},
+        )
+
+
+async def _nothing() -> Outcome:
+    return Idle()
+
+
+def _disk(data: Path) -> Disk | None:
+    try:
+        found = shutil.disk_usage(data)
+    except OSError:
+        return None
+    return Disk(found.total, found.free)
