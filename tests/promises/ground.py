@@ -1,4 +1,4 @@
-"""The ground on which hostile input is tried: a running program with known content, and a look at all of it afterwards."""
+"""The ground on which hostile input is tried: a program with known content, and a look at all of it afterwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPResponse, IncompleteRead
+from pathlib import Path
 from typing import Any
 
 from tests.peers.images import OCI_MANIFEST, Blob, Image, Index, artifact, image, index, random_layer
@@ -71,7 +72,7 @@ class Heard:
     def is_one_of(self, wanted: str) -> bool:
         """``wanted`` as tables say it: ``400 NAME_INVALID or 404``. A number alone takes any code."""
         said = f"{self.status} {self.code}"
-        return any(said == one or f"{self.status}" == one for one in wanted.split(" or "))
+        return any(one in {said, f"{self.status}"} for one in wanted.split(" or "))
 
 
 class _Sock:
@@ -259,7 +260,7 @@ class Ground:
         """Connections of the program whose near end is no port that it listens on (Linux)."""
         ours = {self.server.port(name) for name in ("main", "open", "once", "shut")}
         found, sockets = [], self._sockets()
-        for row in open(f"/proc/{self.server.pid}/net/tcp", encoding="ascii").read().splitlines()[1:]:
+        for row in Path(f"/proc/{self.server.pid}/net/tcp").read_text().splitlines()[1:]:
             near, far, state, inode = (row.split()[at] for at in (1, 2, 3, 9))
             if state != "0A" and int(near.partition(":")[2], 16) not in ours and inode in sockets:
                 found.append(f"{near} to {far}")

@@ -10,8 +10,8 @@ from pierhead.commits.upload import cancel_upload, open_upload
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
 from pierhead.domain.ranges import check_chunk
-from pierhead.domain.refusals import BlobTooLarge, DigestMismatch, UploadRangeWrong, UploadUnknown
-from pierhead.ports.blobs import Incoming, UploadBusy, UploadMissing
+from pierhead.domain.refusals import BlobTooLarge, DigestMismatch, SizeInvalid, UploadRangeWrong, UploadUnknown
+from pierhead.ports.blobs import Incoming, StoreFailed, UploadBusy, UploadMissing
 from pierhead.ports.metadata.values import UploadRow
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.landing import land
@@ -47,7 +47,7 @@ async def push_whole(hosted: Hosted, grant: Grant, digest: Digest, chunk: Chunk)
     _fits(chunk.length or 0, parts.blob_bytes_max)
     incoming = await parts.blobs.begin(parts.entropy.token(16).hex(), digest.algorithm, chunk.length)
     try:
-        await _receive(incoming, chunk, parts.blob_bytes_max)
+        await _receive(incoming, chunk, None, parts.blob_bytes_max)
     except BaseException:
         await incoming.discard()
         raise
@@ -60,19 +60,9 @@ async def append_chunk(hosted: Hosted, grant: Grant, upload: str, chunk: Chunk) 
     Raises UploadUnknown, UploadRangeWrong, ContentRangeInvalid, SizeInvalid, BlobTooLarge.
     """
     row = await _session(hosted, grant, upload)
-    incoming = await _open(hosted, row, chunk)
-    try:
-        check_chunk(chunk.content_range, chunk.length, incoming.size, upload)
-        _fits(incoming.size + (chunk.length or 0), hosted.parts.blob_bytes_max)
-        await _receive(incoming, chunk, hosted.parts.blob_bytes_max)
-    except BlobTooLarge:
-        await _give_up(hosted, incoming, upload)
-        raise
-    except BaseException:
-        await incoming.keep()
-        raise
+    incoming = await _taken(hosted, row, chunk)
     size = incoming.size
-    await incoming.keep()
+    await _keep(hosted, incoming, upload)
     return size
 
 
@@ -87,22 +77,16 @@ async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Diges
         if row.ended == digest:
             return
         raise UploadUnknown
-    incoming = await _open(hosted, row, chunk)
-    try:
-        check_chunk(chunk.content_range, chunk.length, incoming.size, upload)
-        _fits(incoming.size + (chunk.length or 0), hosted.parts.blob_bytes_max)
-        await _receive(incoming, chunk, hosted.parts.blob_bytes_max)
-    except BlobTooLarge:
-        await _give_up(hosted, incoming, upload)
-        raise
-    except BaseException:
-        await incoming.keep()
-        raise
+    incoming = await _taken(hosted, row, chunk)
     try:
         await land(incoming, digest, _place(hosted, grant, upload), hosted.parts.store, hosted.parts.blobs)
     except DigestMismatch:
         await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
         raise
+    except UploadUnknown:
+        # The same request, sent twice at once: the other one has ended the session meanwhile.
+        if (await _session(hosted, grant, upload, ended=True)).ended != digest:
+            raise
 
 
 async def upload_offset(hosted: Hosted, grant: Grant, upload: str) -> int:
@@ -151,12 +135,49 @@ async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
         raise UploadRangeWrong(blobs.held(row.id) or 0, row.id, why) from busy
 
 
-async def _receive(incoming: Incoming, chunk: Chunk, most: int) -> None:
+async def _taken(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
+    """The session with the chunk behind what it held. If that fails the session keeps what came and goes on."""
+    incoming = await _open(hosted, row, chunk)
+    most = hosted.parts.blob_bytes_max
+    try:
+        said = check_chunk(chunk.content_range, chunk.length, incoming.size, row.id)
+        _fits(incoming.size + (said or 0), most)
+        await _receive(incoming, chunk, said, most)
+    except BlobTooLarge:
+        await _give_up(hosted, incoming, row.id)
+        raise
+    except StoreFailed:
+        raise  # nothing can be kept
+    except BaseException:
+        await _keep(hosted, incoming, row.id)
+        raise
+    return incoming
+
+
+async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int) -> None:
+    """Writes the body. Raises BlobTooLarge, and SizeInvalid for a stream of another length than its range ``said``."""
     if chunk.length == 0:
         return
+    start = incoming.size
     while pieces := await chunk.pieces():
-        _fits(incoming.size + sum(map(len, pieces)), most)
+        size = incoming.size + sum(map(len, pieces))
+        _fits(size, most)
+        if said is not None and size - start > said:
+            raise SizeInvalid(said, size - start)
         await incoming.append(pieces)
+    if said is not None and incoming.size - start != said:
+        raise SizeInvalid(said, incoming.size - start)
+
+
+async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
+    """Raises UploadRangeWrong if two small chunks began at once and the other one was quicker: the first stands."""
+    try:
+        await incoming.keep()
+    except StoreFailed as failure:
+        held = hosted.parts.blobs.held(upload)
+        if held is None or failure.full:
+            raise
+        raise UploadRangeWrong(held, upload, "Another request has written to it meanwhile.") from None
 
 
 async def _give_up(hosted: Hosted, incoming: Incoming, upload: str) -> None:

@@ -12,7 +12,6 @@ from pierhead.actions.push_blob import (
     push_whole,
     upload_offset,
 )
-from pierhead.domain.access import Right
 from pierhead.domain.digest import ALGORITHMS, Digest
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.refusals import DigestUnsupported, NameInvalid, UploadRangeWrong
@@ -97,15 +96,15 @@ def _sources(asked: Asked, target: Hosted, source: str | None) -> list[tuple[Rep
         name = ImageName.parse(source)
     except NameInvalid:
         return []
+    found: list[tuple[RepositoryId, ImageName]] = []
+    if asked.connector.repository is not None:
+        here = [target] if asked.entry.kind == "hosted" else readable
+        found += [(hosted.row_id, name) for hosted in here if hosted in readable]
     first, rest = name.head()
     entry = asked.table.entries.get(RepositoryName(first))
     if entry is not None and rest and isinstance(entry.repository, Hosted) and entry.repository in readable:
-        return [(entry.repository.row_id, ImageName(rest))]
-    if asked.connector.repository is None:
-        return []
-    if asked.entry.kind == "hosted":
-        return [(target.row_id, name)] if asked.who.may(Right.PULL, target.name) else []
-    return [(hosted.row_id, name) for hosted in readable]
+        found.append((entry.repository.row_id, ImageName(rest)))
+    return found
 
 
 def _created(asked: Asked, digest: Digest) -> Answer:
