@@ -186,7 +186,7 @@ async def test_a_tag_that_the_upstream_lost_goes_on_being_answered_as_stale(
     for _ in range(2):
         found = await pulled(proxy, NGINX)
         assert found.manifest.digest == image.digest
-        assert "has no library/nginx:latest any more" in found.stale
+        assert "has no nginx:latest any more" in found.stale
     assert upstream.count(path="/manifests/latest") == 2
 
 
@@ -215,7 +215,7 @@ async def test_what_is_not_kept_is_refused_with_the_reason_and_what_is_kept(
     with pytest.raises(Unavailable) as raised:
         await proxy.manifest(ANNA, NGINX, Tag("1.27"), head=False)
     assert "does not answer (connection refused)" in raised.value.message
-    assert raised.value.message.endswith("library/nginx:1.27 is not kept here. Kept: 1.25, 1.26.")
+    assert raised.value.message.endswith("nginx:1.27 is not kept here. Kept: 1.25, 1.26.")
     assert raised.value.kind == "down"
 
 

@@ -20,7 +20,7 @@ from pierhead.commits.cache_entry import CachePlace, keep_manifest, note_tag
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
-from pierhead.domain.lookup import library_spelling
+from pierhead.domain.lookup import fold_library, library_spelling
 from pierhead.domain.manifest import parse
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.domain.refusals import NameInvalid, Refusal, Unavailable, UpstreamLimited
@@ -364,14 +364,18 @@ class Proxy:
         return MISSING
 
     def _lost(self, name: ImageName, reference: Reference) -> str:
-        return f"{self.upstream.name} has no {name}{'@' if isinstance(reference, Digest) else ':'}{reference} any more."
+        return f"{self.upstream.name} has no {self._said(name, reference)} any more."
 
     async def _not_kept(self, failure: Unavailable, name: ImageName, reference: Reference) -> Unavailable:
-        joint = "@" if isinstance(reference, Digest) else ":"
-        sentence = f"{failure.message} {name}{joint}{reference} is not kept here."
+        sentence = f"{failure.message} {self._said(name, reference)} is not kept here."
         if kept := await self._lookups.tags(self._members, name, "", _KEPT_SHOWN_MAX):
             sentence += f" Kept: {', '.join(kept)}."
         return Unavailable(sentence, kind=failure.kind, retry_after=failure.retry_after)
+
+    def _said(self, name: ImageName, reference: Reference) -> str:
+        """As people write it: one-word names without ``library/``."""
+        short = fold_library(name) if self.settings.library else name
+        return f"{short}{'@' if isinstance(reference, Digest) else ':'}{reference}"
 
     def _bad(self, why: str) -> Unavailable:
         return Unavailable(f"{self.upstream.name} gave an answer that cannot be used: {why}", kind="bad_answer")
