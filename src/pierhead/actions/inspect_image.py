@@ -84,9 +84,7 @@ async def inspect_image(
     )
 
 
-def _read(
-    reports: Reports, keeping: Mapping[RepositoryName, ImageName], reference: Reference
-) -> _Read | None:
+def _read(reports: Reports, keeping: Mapping[RepositoryName, ImageName], reference: Reference) -> _Read | None:
     for member, image in keeping.items():
         history: Sequence[TagInterval] = ()
         if isinstance(reference, Digest):

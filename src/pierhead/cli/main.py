@@ -10,7 +10,18 @@ import click
 from pierhead import __version__
 
 COMMANDS: Final = {
+    "admin": "pierhead.cli.admin:admin",
+    "completion": "pierhead.cli.completion:completion",
+    "delete": "pierhead.cli.delete:delete",
+    "gc": "pierhead.cli.gc:gc",
+    "health": "pierhead.cli.health:health",
+    "images": "pierhead.cli.images:images",
+    "inspect": "pierhead.cli.inspect:inspect",
+    "repositories": "pierhead.cli.repositories:repositories",
     "serve": "pierhead.cli.serve:serve",
+    "status": "pierhead.cli.status:status",
+    "tag": "pierhead.cli.tag:tag",
+    "tags": "pierhead.cli.images:tags",
 }
 
 

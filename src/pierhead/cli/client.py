@@ -1,0 +1,164 @@
+"""Speaks REST with a running server: Basic credentials, pages, and faults as one line that says what to do."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+Json = dict[str, Any]
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8081"
+API: Final = "/api/v1"
+_SECONDS: Final = 60.0
+_LONG_SECONDS: Final = 600.0
+_PAGE_ITEMS: Final = 500
+
+
+class Fault(Exception):
+    """What went wrong and what to do, on one line; ``problem`` is the server's own document about it."""
+
+    def __init__(self, line: str, problem: Json | None = None) -> None:
+        super().__init__(line)
+        self.line = line
+        self.problem = problem
+
+
+class Client:
+    """One connection to one server. ``now`` is the server's clock as of its last answer."""
+
+    def __init__(self, server: str, user: str | None, password: str | None) -> None:
+        """Raises Fault for an address that is none."""
+        parts = urlsplit(server)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            raise Fault(f"`{server}` is no address of a server: it looks like {DEFAULT_SERVER}.")
+        self.server = server.rstrip("/")
+        self.now: datetime | None = None
+        self._prefix = parts.path.rstrip("/")
+        self._user = user
+        self._headers = {"Accept": "application/json", "User-Agent": "pierhead"}
+        if user:
+            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {token}"
+        self._connection: http.client.HTTPConnection = (
+            http.client.HTTPSConnection(parts.hostname, port, timeout=_SECONDS, context=ssl.create_default_context())
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(parts.hostname, port, timeout=_SECONDS)
+        )
+
+    def get(self, *path: str, **query: str) -> Json:
+        """One document. ``path`` are parts, encoded here. Raises Fault."""
+        return self._ask("GET", path, query)
+
+    def pages(self, *path: str, **query: str) -> Iterator[Json]:
+        """The items of all pages of a list, as they come. Raises Fault."""
+        cursor: str | None = ""
+        while cursor is not None:
+            more = {"limit": str(_PAGE_ITEMS), "cursor": cursor} if cursor or "limit" not in query else {}
+            page = self._ask(
+                "GET", path, {**{k: v for k, v in query.items() if v}, **{k: v for k, v in more.items() if v}}
+            )
+            yield from page["items"]
+            cursor = page["next"]
+
+    def delete(self, *path: str) -> Json:
+        """Raises Fault."""
+        return self._ask("DELETE", path, {})
+
+    def post(self, *path: str) -> Json:
+        """For what may take minutes. Raises Fault."""
+        self._connection.timeout = _LONG_SECONDS
+        return self._ask("POST", path, {})
+
+    def health(self) -> str:
+        """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
+        status, _, body = self._send("GET", "/health")
+        text = body.decode("utf-8", "replace").strip()
+        if status != 200:
+            raise Fault(f"{self.server} is not ready: {text}")
+        return text
+
+    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str]) -> Json:
+        target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
+        if query:
+            target += "?" + urlencode(query)
+        status, content_type, body = self._send(method, target)
+        try:
+            document: object = json.loads(body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or "json" not in content_type:
+            raise Fault(
+                f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
+                "Name its main port with --server or PIERHEAD_SERVER."
+            )
+        if status >= 400:
+            raise self._refused(document)
+        return document
+
+    def _refused(self, problem: Json) -> Fault:
+        if problem.get("status") == 401 and not self._user:
+            return Fault(f"{self.server} wants a login: set PIERHEAD_USER and PIERHEAD_PASSWORD.", problem)
+        sentences = (problem.get("message"), problem.get("do"))
+        line = " ".join(str(one) for one in sentences if one)
+        return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
+
+    def _send(self, method: str, target: str) -> tuple[int, str, bytes]:
+        with _waiting(self.server):
+            try:
+                self._connection.request(method, self._prefix + target, headers=self._headers)
+                response = self._connection.getresponse()
+                body = response.read()
+            except ssl.SSLCertVerificationError as error:
+                raise Fault(
+                    f"The certificate of {self.server} is not trusted ({error.verify_message}). "
+                    "Name the file of its authority in SSL_CERT_FILE."
+                ) from error
+            except (OSError, http.client.HTTPException) as error:
+                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                raise Fault(
+                    f"{self.server} cannot be reached ({why}). Start it with `pierhead serve`, or name another with "
+                    "--server or PIERHEAD_SERVER."
+                ) from error
+        date = response.headers.get("Date")
+        if date is not None:
+            self.now = parsedate_to_datetime(date)
+        return response.status, response.headers.get("Content-Type") or "", body
+
+
+@contextmanager
+def _waiting(server: str) -> Iterator[None]:
+    """On a terminal, one line that rewrites itself for as long as an answer takes longer than a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+
+    def tell() -> None:
+        seconds = 0
+        while not done.wait(1.0):
+            seconds += 1
+            print(f"\rwaiting for {server}  {seconds} s", end="", file=sys.stderr, flush=True)
+        if seconds:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,88 @@
+"""``pierhead status``: whether the server works, where it is, what it holds, how its upstreams do."""
+
+from __future__ import annotations
+
+import click
+
+from pierhead.cli.client import Json
+from pierhead.cli.tables import Column, Look, clean, duration, human_size, moment, plain, show, size
+from pierhead.cli.talk import Talk, talks
+
+_PORTS = (
+    Column("LISTEN", plain("listen")),
+    Column("REACHED AT", plain("external")),
+    Column("REPOSITORY", lambda item, how: clean(item["repository"]) or "all, by path"),
+    Column("KIND", plain("kind"), 1),
+)
+
+
+def state_of(item: Json, how: Look) -> str:
+    """An upstream's state as people say it."""
+    if item["circuit"] == "closed":
+        limited = item["limited_until"]
+        return f"limited until {moment(limited)}" if limited else "answers"
+    since = f" since {moment(item['since'])}" if item["since"] else ""
+    again = f", next try {moment(item['next_try'])}" if item["next_try"] else ""
+    return f"does not answer{since}{again}"
+
+
+def quota_of(item: Json, how: Look) -> str:
+    """Pulls left of those allowed."""
+    found = item["rate_limit"]
+    if not found or found["remaining"] is None:
+        return ""
+    return f"{found['remaining']} of {found['limit']}" if found["limit"] is not None else str(found["remaining"])
+
+
+_UPSTREAMS = (
+    Column("REPOSITORY", plain("repository")),
+    Column("UPSTREAM", plain("upstream"), 1),
+    Column("STATE", state_of),
+    Column("PULLS LEFT", quota_of, 2),
+    Column("HITS", plain("hits"), 4, right=True),
+    Column("MISSES", plain("misses"), 5, right=True),
+    Column("STALE", plain("stale"), 3, right=True),
+    Column("FAILED", plain("failures"), 6, right=True),
+    Column("FETCHED", size("bytes_fetched"), 7, right=True),
+)
+
+
+@click.command()
+@talks
+def status(talk: Talk) -> None:
+    """Show whether the server works, its ports, storage and upstreams."""
+    found = talk.client.get("status")
+    if talk.as_json:
+        talk.print_json(found)
+        return
+    how = talk.look
+    well = "ready" if found["ready"] else f"not ready: {clean(found['reason'])}"
+    up = duration(found["uptime_seconds"])
+    print(f"Pierhead {clean(found['version'])} at {talk.client.server}: {well}. Up {up}; you are {found['account']}.")
+    for warning in found["warnings"] or ():
+        print(f"! {clean(warning)}")
+    print()
+    show(_PORTS, found["ports"], how, "No port is open.")
+    storage = found["storage"]
+    if storage is not None:
+        print()
+        print(_storage(storage))
+    if found["upstreams"]:
+        print()
+        show(_UPSTREAMS, found["upstreams"], how, "")
+        for one in found["upstreams"]:
+            if one["reason"] and one["circuit"] != "closed":
+                print(f"! {one['repository']}: {clean(one['reason'])}")
+
+
+def _storage(found: Json) -> str:
+    held = (
+        f"{human_size(found['blob_bytes'])} in {found['blobs']} blobs; {found['tags']} tags of {found['images']} images"
+    )
+    lines = [f"Storage: {held}; {found['manifests']} manifests; {found['uploads']} uploads open."]
+    if found["condemned_bytes"]:
+        lines.append(f"On its way out: {human_size(found['condemned_bytes'])} in {found['condemned_blobs']} blobs.")
+    if found["disk_bytes"]:
+        free, total = found["disk_available_bytes"], found["disk_bytes"]
+        lines.append(f"Disk: {human_size(free)} of {human_size(total)} free ({100 * free // total} %).")
+    return "\n".join(lines)
