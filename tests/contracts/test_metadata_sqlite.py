@@ -12,6 +12,7 @@ from pierhead.adapters.sqlite.rows import chain_hash
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.ports.faults import NoFaults
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
+from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.rows import HandClock
 
@@ -44,6 +45,10 @@ class TestWritesOnSqlite(Sqlite, WritesContract):
 
 
 class TestLookupsOnSqlite(Sqlite, LookupsContract):
+    """See the contract."""
+
+
+class TestCacheOnSqlite(Sqlite, CacheContract):
     """See the contract."""
 
 

@@ -46,6 +46,17 @@ INDEXES = {
         lookups.merged(lookups.IMAGES, GROUP, 3),
         ["images_by_name (repository_id=? AND name>?)", "PRIMARY KEY (image_id=?)"] * GROUP,
     ),
+    "what names a digest": (
+        lookups.NAMING,
+        [
+            *["PRIMARY KEY (image_id=?)", "PRIMARY KEY (manifest_id=? AND blob_id=?)", "blobs_1 (digest=?)"],
+            *["manifest_children_by_child (child=?)", "PRIMARY KEY (image_id=? AND manifest_id=?)"],
+        ],
+    ),
+    "a shared blob": (
+        lookups.SHARED,
+        ["blobs_1 (digest=?)", "blob_links_by_blob (blob_id=?)", "INTEGER PRIMARY KEY"],
+    ),
     "referrers": (
         members(lookups.REFERRERS),
         ["images_by_name", "PRIMARY KEY (image_id=? AND subject=? AND artifact_type=?)", "INTEGER PRIMARY KEY"],

@@ -203,7 +203,10 @@ async def test_a_cut_in_the_midst_is_mended_unseen(house: House, upstream: Disho
     proxy = await cold(house, upstream)
     upstream.play(cut(300_000), path="/blobs/", times=1)
     assert await read(await asked(proxy)) == LAYER
-    assert [one.headers.get("range") for one in upstream.seen if "/blobs/" in one.path] == [None, "bytes=300000-"]
+    whole, rest = [one.headers.get("range") for one in upstream.seen if "/blobs/" in one.path]
+    assert whole is None
+    # What the connection still held when it was cut may be asked for again.
+    assert rest is None or 0 < int(rest.removeprefix("bytes=").removesuffix("-")) <= 300_000
 
 
 async def test_a_cut_that_cannot_be_mended_ends_the_readers_and_keeps_nothing(

@@ -55,9 +55,10 @@ IMAGES = """
 SELECT i.name FROM images i WHERE i.repository_id={member} AND i.name>?1
 AND EXISTS (SELECT 1 FROM manifest_links l WHERE l.image_id=i.id) ORDER BY i.name LIMIT ?2
 """
+# By the image, which has its bounds: a shared layer is named by manifests without end.
 NAMING = """
-SELECT n.manifest_id FROM blobs b JOIN manifest_blobs n ON n.blob_id=b.id
-JOIN manifest_links l ON l.manifest_id=n.manifest_id AND l.image_id=?1 WHERE b.digest=?2
+SELECT n.manifest_id FROM manifest_links l CROSS JOIN manifest_blobs n ON n.manifest_id=l.manifest_id
+AND n.blob_id=(SELECT b.id FROM blobs b WHERE b.digest=?2) WHERE l.image_id=?1
 UNION ALL
 SELECT c.manifest_id FROM manifest_children c
 JOIN manifest_links l ON l.manifest_id=c.manifest_id AND l.image_id=?1 WHERE c.child=?2
@@ -177,7 +178,7 @@ class SqliteLookups:
         return None if row is None else CacheEntry(Digest.from_raw(row[0]), row[1])
 
     async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
-        """Two statements, so that the planner cannot begin with all manifests of a repository."""
+        """See the port."""
         found = self._execute("SELECT id FROM images WHERE repository_id=? AND name=?", (repository, image)).get
         manifest = self._execute(NAMING, (found, digest.raw)).get if isinstance(found, int) else None
         return ManifestId(manifest) if isinstance(manifest, int) else None
