@@ -47,13 +47,17 @@ def load(path: FilePath, *, data: str | FilePath | None = None, listen: str | No
 
     Raises ConfigFaults with one line per fault. Blocks: reads files, and a large file takes a while to parse.
     """
+    return parse(read(path), path.name, data=data, listen=listen)
+
+
+def read(path: FilePath) -> bytes:
+    """The content for ``parse``, one byte more than is allowed at most. Raises ConfigFaults. Blocks."""
     try:
         with open(path, "rb") as file:
-            content = file.read(BYTES_MAX + 1)
+            return file.read(BYTES_MAX + 1)
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise ConfigFaults([f"{path}: cannot be read: {reason}. Give the file with --config FILE."]) from None
-    return parse(content, path.name, data=data, listen=listen)
 
 
 def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:

@@ -18,6 +18,7 @@ from pierhead.faces.door.server import Port, Room, tls_context
 from pierhead.faces.door.server import Settings as DoorSettings
 
 DRAIN_SECONDS: Final = 30.0
+ORPHAN_DRAIN_SECONDS: Final = 5.0
 
 log = logging.getLogger("pierhead")
 
@@ -50,8 +51,11 @@ class Ports:
         return [port for port, _ in self._open.values()]
 
     async def apply(self, settings: Settings) -> list[str]:
-        """Opens and closes what has to be; returns a sentence for each port that could not be opened."""
-        self._renew_certificate(settings.tls)
+        """Opens and closes what has to be; returns a sentence for each port that could not be opened, and for a
+        certificate that could not be used: then the one before goes on."""
+        faults = self._renew_certificate(settings.tls)
+        if faults and self._context is None:
+            return faults
         if self._room is None:
             self._room = Room(settings.limits.connections)
         self._room.places = settings.limits.connections
@@ -60,7 +64,6 @@ class Ports:
             port, _ = self._open.pop(listener)
             self._drain(port)
         await asyncio.sleep(0)  # lets the drains begin: they stop listening first
-        faults: list[str] = []
         for listener, name in wanted.items():
             connector = _connector(settings, listener, name)
             if listener in self._open:
@@ -76,26 +79,37 @@ class Ports:
             self._open[listener] = (port, connector)
         return faults
 
-    async def close(self) -> None:
-        """Refuses new requests, answers those that run, and returns when all is out."""
+    async def close(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Refuses new requests, answers those that run, and returns when all is out, or cut after ``seconds``."""
         for port, _ in self._open.values():
-            self._drain(port)
+            self._drain(port, seconds)
         self._open.clear()
+        await asyncio.sleep(0)  # lets the drains begin: they stop listening first
+        # Otherwise the system would go on to take connections that nobody answers.
+        for sock in self._sockets.values():
+            sock.close()
         if self._draining:
             await asyncio.wait(self._draining)
 
-    def _drain(self, port: Port) -> None:
-        task = asyncio.ensure_future(port.drain(DRAIN_SECONDS))
+    def _drain(self, port: Port, seconds: float = DRAIN_SECONDS) -> None:
+        task = asyncio.ensure_future(port.drain(seconds))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
 
-    def _renew_certificate(self, tls: TlsSettings | None) -> None:
+    def _renew_certificate(self, tls: TlsSettings | None) -> list[str]:
         if tls is None:
             self._context = None
-        elif self._context is None:
-            self._context = tls_context(str(tls.certificate), str(tls.key))
-        else:
-            self._context.load_cert_chain(tls.certificate, tls.key)
+            return []
+        try:
+            # A context of its own first: loading files that do not fit together would spoil the one that serves.
+            fresh = tls_context(str(tls.certificate), str(tls.key))
+            if self._context is None:
+                self._context = fresh
+            else:
+                self._context.load_cert_chain(tls.certificate, tls.key)
+        except (OSError, ValueError) as error:
+            return [f"{tls.certificate} and its key cannot be used ({type(error).__name__})."]
+        return []
 
     def _port(self, settings: Settings, listener: Listener, connector: Connector) -> Port:
         address = listener.address

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from pierhead.adapters.system import SystemClock, SystemEntropy
@@ -17,8 +18,8 @@ from pierhead.boot.main_port import MainPort
 from pierhead.boot.ports import DRAIN_SECONDS, ORPHAN_DRAIN_SECONDS, Ports
 from pierhead.boot.settings import Settings, TlsSettings
 from pierhead.boot.wire import House, KindChanged, open_house
-from pierhead.faces.door.connectors import Trust
 from pierhead.domain.refusals import Unavailable
+from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.front import Front
 from pierhead.ports.faults import NoFaults
 
@@ -33,11 +34,14 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What a parent process hands to a worker: bound sockets by address, and a pipe that ends when the parent does."""
+    """What a parent process hands to a worker: bound sockets by address, a pipe that ends when the parent does, one to
+    tell that it serves, and the file as the parent read it, whatever has become of it since."""
 
     sockets: Mapping[str, socket.socket] = field(default_factory=dict)
     parent: int | None = None
     ready: int | None = None
+    content: bytes = b""
+    data: Path = Path()
 
 
 class Process:
@@ -85,9 +89,20 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread(house, front, ports, main)))
-        if self._inherited.parent is not None:
-            loop.add_reader(self._inherited.parent, self._stopped.set)
+        parent = self._inherited.parent
+        if parent is None:
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread(house, front, ports, main)))
+            return
+        # It is the parent who rereads; a terminal that hangs up tells every process of the group.
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        loop.add_reader(parent, self._orphaned, parent)
+
+    def _orphaned(self, parent: int) -> None:
+        """The parent has gone without a word, and whoever starts the next one waits for this process to end."""
+        asyncio.get_running_loop().remove_reader(parent)
+        if not self._stopped.is_set():
+            self._drain_seconds = ORPHAN_DRAIN_SECONDS
+            self._stopped.set()
 
     def _own(self, work: object) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -123,11 +138,11 @@ class Process:
             if now == seen:
                 continue
             seen = now
-            try:
-                await ports.apply(house.settings)
+            faults = await ports.apply(house.settings)
+            for sentence in faults:
+                log.error(sentence)
+            if not faults:
                 log.info("The certificate was read again.")
-            except (OSError, ValueError) as error:
-                log.error("The certificate could not be read again (%s); the one before goes on.", type(error).__name__)
 
 
 def same_folder(settings: Settings, running: Settings) -> Settings:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
+import resource
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +19,13 @@ from pierhead.adapters.files.layout import FolderInUse, lock_folder
 from pierhead.adapters.sqlite.connect import DatabaseRefused
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot import logs
-from pierhead.boot.config import load
+from pierhead.boot.config import parse, read
 from pierhead.boot.config_faults import ConfigFaults
 from pierhead.boot.default import default_settings
+from pierhead.boot.ports import ORPHAN_DRAIN_SECONDS
 from pierhead.boot.serve import CannotListen, Inherited, Process
 from pierhead.boot.settings import Settings
-from pierhead.boot.supervise import Supervisor, inherited, this_command
+from pierhead.boot.supervise import Supervisor, WorkersFailed, inherited, this_command
 from pierhead.boot.welcome import welcome
 from pierhead.boot.wire import KindChanged, open_house
 from pierhead.ports.blobs import StoreFailed
@@ -29,6 +33,12 @@ from pierhead.ports.faults import NoFaults
 
 _SWITCH_SECONDS: Final = 0.0005
 _FAULTY_FILE: Final = 2
+# Longer than workers without a parent drain.
+_ORPHANS_SECONDS: Final = ORPHAN_DRAIN_SECONDS + 10.0
+_LOOK_SECONDS: Final = 0.05
+_FILES_BESIDES: Final = 1_000
+
+log = logging.getLogger("pierhead")
 
 # malloc.h of glibc
 _M_MMAP_THRESHOLD: Final = -3
@@ -48,11 +58,24 @@ class Command:
 
     def settings(self) -> Settings:
         """Reads the file, now. Raises ConfigFaults."""
+        return self.read()[0]
+
+    def read(self) -> tuple[Settings, bytes]:
+        """The same, and the content that it was read from. Raises ConfigFaults."""
+        content = b"" if self.config is None else read(self.config)
+        return self.understand(content), content
+
+    def understand(self, content: bytes) -> Settings:
+        """What the file of this content says. Raises ConfigFaults."""
         if self.config is None:
             settings = default_settings(data=self.data, listen=self.listen)
         else:
-            settings = load(self.config, data=self.data, listen=self.listen)
+            settings = parse(content, self.config.name, data=self.data, listen=self.listen)
         return settings if self.workers is None else replace(settings, workers=self.workers)
+
+    def understand_handed(self, handed: Inherited) -> Settings:
+        """What the parent's file says, with the parent's folder. Raises ConfigFaults."""
+        return replace(self.understand(handed.content), data=handed.data)
 
 
 def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str]]:
@@ -67,12 +90,14 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     try:
         handed = inherited()
         if handed is not None:
-            return uvloop.run(Process(command.settings, handed).run(lambda _: _tell(handed))), ()
+            process = Process(lambda: command.understand_handed(handed), handed)
+            return uvloop.run(process.run(lambda _: _tell(handed))), ()
         settings = command.settings()
-        lock = lock_folder(settings.data)
+        lock = _lock(settings.data)
+        _warn_of_few_files(settings)
         try:
             if settings.workers > 1:
-                return uvloop.run(_supervise(command, settings, say)), ()
+                return uvloop.run(_supervise(command, settings, lock, say)), ()
             return uvloop.run(
                 Process(command.settings, Inherited()).run(lambda house: say(welcome(house.settings)))
             ), ()
@@ -82,10 +107,58 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
         return _FAULTY_FILE, faults.lines
     except CannotListen as refused:
         return 1, [str(sentence) for sentence in refused.args]
-    except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed) as refused:
+    except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed, WorkersFailed) as refused:
         return 1, [str(refused)]
     except OSError as error:
         return 1, [f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."]
+
+
+def _lock(data: Path) -> int:
+    """``lock_folder``; workers whose parent was killed are waited for, as they end by themselves.
+
+    Raises FolderInUse, OSError.
+    """
+    deadline = time.monotonic() + _ORPHANS_SECONDS
+    while True:
+        try:
+            return lock_folder(data)
+        except FolderInUse as used:
+            if used.holder is None or _runs(used.holder) or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_SECONDS)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _open_many_files() -> int:
+    """Raises this process's limit of open files as far as it may; returns what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            pass
+    return soft
+
+
+def _warn_of_few_files(settings: Settings) -> None:
+    files = _open_many_files()
+    if files != resource.RLIM_INFINITY and files < settings.limits.connections + _FILES_BESIDES:
+        log.warning(
+            "%d files may be open at once, fewer than `limits.connections: %d` needs: connections beyond that are "
+            "closed at once. Raise it (LimitNOFILE= of systemd, --ulimit nofile= of docker).",
+            files,
+            settings.limits.connections,
+        )
 
 
 def _give_memory_back() -> None:
@@ -101,13 +174,13 @@ def _give_memory_back() -> None:
     mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-async def _supervise(command: Command, settings: Settings, say: Callable[[str], None]) -> int:
+async def _supervise(command: Command, settings: Settings, lock: int, say: Callable[[str], None]) -> int:
     """The data folder is made and brought up to date before the first worker sees it."""
     logs.use(settings.log_format)
     house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
     await house.close()
-    supervisor = Supervisor(command.settings, this_command())
-    return await supervisor.run(settings, lambda served: say(welcome(served)))
+    supervisor = Supervisor(command.read, this_command(), lock)
+    return await supervisor.run(lambda served: say(welcome(served)))
 
 
 def _tell(handed: Inherited) -> None:

@@ -8,18 +8,21 @@ drains.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from pierhead.boot.config_faults import ConfigFaults
-from pierhead.boot.serve import CannotListen, Inherited
+from pierhead.boot.serve import CannotListen, Inherited, not_taken_over, same_folder
 from pierhead.boot.settings import Settings
 
 WORKER_VARIABLE: Final = "PIERHEAD_WORKER"
@@ -29,37 +32,56 @@ _PAUSE_SECONDS: Final = 1.0
 log = logging.getLogger("pierhead")
 
 
+class WorkersFailed(Exception):
+    """Workers ended before they served; the log has what each of them said."""
+
+    def __init__(self) -> None:
+        super().__init__("The workers ended before they served: see the lines above.")
+
+
 @dataclass(slots=True)
 class Generation:
-    """Workers that serve the same settings on the same sockets."""
+    """Workers that serve the same settings on the same sockets. ``file`` holds the content of the config file, since
+    the one on disk may have changed when a worker has to be replaced."""
 
     settings: Settings
+    file: BinaryIO
     sockets: dict[str, socket.socket]
     workers: set[asyncio.subprocess.Process] = field(default_factory=set)
     retired: bool = False
 
 
 class Supervisor:
-    """Keeps ``settings.workers`` workers running. ``command`` starts one."""
+    """Keeps ``settings.workers`` workers running. ``read`` gives the settings and the content of the file that they
+    were read from; ``command`` starts a worker; ``lock`` holds the data folder, and each of them holds it too."""
 
-    def __init__(self, load: Callable[[], Settings], command: list[str]) -> None:
-        self._load = load
+    def __init__(self, read: Callable[[], tuple[Settings, bytes]], command: list[str], lock: int) -> None:
+        self._read = read
         self._command = command
+        self._lock = lock
         self._stopped = asyncio.Event()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipe_read, self._pipe_write = os.pipe()
 
-    async def run(self, settings: Settings, ready: Callable[[Settings], None]) -> int:
-        """Runs until SIGTERM or SIGINT; returns the exit code. Raises CannotListen."""
-        self._generation = Generation(settings, bind(settings, {}))
+    async def run(self, ready: Callable[[Settings], None]) -> int:
+        """Runs until SIGTERM or SIGINT; returns the exit code.
+
+        Raises ConfigFaults, CannotListen, WorkersFailed if they end before they serve.
+        """
+        settings, content = await asyncio.to_thread(self._read)
+        self._generation = Generation(settings, _written(content), bind(settings, {}))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._own(self._reread()))
-        await self._fill(self._generation)
-        ready(settings)
+        if await self._fill(self._generation):
+            ready(settings)
+        elif not self._stopped.is_set():
+            await self._retire(self._generation)
+            raise WorkersFailed
         await self._stopped.wait()
+        _close(self._generation.sockets.values())
         await self._retire(self._generation)
         for task in list(self._tasks):
             task.cancel()
@@ -70,34 +92,41 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fill(self, generation: Generation) -> None:
+    async def _fill(self, generation: Generation) -> bool:
+        """Starts all workers; False if one of them does not serve. Then they are the caller's to end."""
         started = await asyncio.gather(*(self._start(generation) for _ in range(generation.settings.workers)))
-        for worker in started:
+        if not all(serves for _, serves in started):
+            return False
+        for worker, _ in started:
             self._own(self._mind(generation, worker))
+        return True
 
-    async def _start(self, generation: Generation) -> asyncio.subprocess.Process:
-        """Starts a worker and waits until it takes requests, or has ended."""
+    async def _start(self, generation: Generation) -> tuple[asyncio.subprocess.Process, bool]:
+        """Starts a worker and waits until it takes requests (True), or has ended or taken too long."""
         told, tell = os.pipe()
         handles = {address: sock.fileno() for address, sock in generation.sockets.items()}
-        word = json.dumps({"sockets": handles, "parent": self._pipe_read, "ready": tell})
+        told_of = {"sockets": handles, "parent": self._pipe_read, "ready": tell, "file": generation.file.fileno()}
+        word = json.dumps({**told_of, "data": str(generation.settings.data)})
         try:
             worker = await asyncio.create_subprocess_exec(
                 *self._command,
                 env={**os.environ, WORKER_VARIABLE: word},
-                pass_fds=(*handles.values(), self._pipe_read, tell),
+                pass_fds=(*handles.values(), self._pipe_read, tell, self._lock, generation.file.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
             )
         finally:
             os.close(tell)
         generation.workers.add(worker)
+        serves = False
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await _readable(told)
+            serves = os.read(told, 1) != b""
         except TimeoutError:
             log.error("Worker %d did not become ready in %d s.", worker.pid, _READY_SECONDS)
         finally:
             os.close(told)
-        return worker
+        return worker, serves
 
     async def _mind(self, generation: Generation, worker: asyncio.subprocess.Process) -> None:
         """Waits for a worker's end; one that ended without being asked to is replaced."""
@@ -108,32 +137,33 @@ class Supervisor:
         log.error("Worker %d ended (%s); another is started.", worker.pid, code)
         await asyncio.sleep(_PAUSE_SECONDS if code else 0)
         if self._serves(generation):
-            self._own(self._mind(generation, await self._start(generation)))
+            another, _ = await self._start(generation)
+            self._own(self._mind(generation, another))
 
     def _serves(self, generation: Generation) -> bool:
         return not generation.retired and not self._stopped.is_set()
 
     async def _reread(self) -> None:
+        """New workers take over before the old ones drain; if they do not serve, the old ones go on."""
         async with self._changing:
+            old = self._generation
             try:
-                settings = await asyncio.to_thread(self._load)
-                old = self._generation
-                new = Generation(settings, bind(settings, old.sockets))
+                settings, content = await asyncio.to_thread(self._read)
+                settings = same_folder(settings, old.settings)
+                new = Generation(settings, _written(content), bind(settings, old.sockets))
             except ConfigFaults as faults:
-                for line in faults.lines:
-                    log.error(line)
-                log.error("The configuration was not taken over; the one before goes on.")
+                not_taken_over(faults.lines)
                 return
             except CannotListen as refused:
-                for sentence in refused.args:
-                    log.error(sentence)
-                log.error("The configuration was not taken over; the one before goes on.")
+                not_taken_over([str(sentence) for sentence in refused.args])
+                return
+            if not await self._fill(new):
+                await self._retire(new)
+                _close(sock for address, sock in new.sockets.items() if address not in old.sockets)
+                not_taken_over(())
                 return
             self._generation = new
-            await self._fill(new)
-            for address, sock in old.sockets.items():
-                if address not in new.sockets:
-                    sock.close()
+            _close(sock for address, sock in old.sockets.items() if address not in new.sockets)
             await self._retire(old)
             log.info("The configuration was read again.")
 
@@ -141,9 +171,10 @@ class Supervisor:
         generation.retired = True
         workers = list(generation.workers)
         for worker in workers:
-            if worker.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
                 worker.send_signal(signal.SIGTERM)
         await asyncio.gather(*(worker.wait() for worker in workers))
+        generation.file.close()
 
 
 def bind(settings: Settings, standing: dict[str, socket.socket]) -> dict[str, socket.socket]:
@@ -179,6 +210,18 @@ def bind(settings: Settings, standing: dict[str, socket.socket]) -> dict[str, so
     return sockets
 
 
+def _written(content: bytes) -> BinaryIO:
+    """A file without a name that holds ``content``."""
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (it lives as long as its generation)
+    file.write(content)
+    return file
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
 def inherited() -> Inherited | None:
     """What the parent handed to this process, if it is a worker."""
     word = os.environ.pop(WORKER_VARIABLE, None)
@@ -189,6 +232,8 @@ def inherited() -> Inherited | None:
         {address: socket.socket(fileno=handle) for address, handle in told["sockets"].items()},
         told["parent"],
         told["ready"],
+        os.pread(told["file"], os.fstat(told["file"]).st_size, 0),
+        Path(told["data"]),
     )
 
 
