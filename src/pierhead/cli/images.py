@@ -44,7 +44,7 @@ def images(talk: Talk, repository: str | None, prefix: str) -> None:
 
 
 def _all(talk: Talk) -> list[str]:
-    return [one["name"] for one in talk.client.pages("repositories") if one["kind"] != "group"]
+    return [one["name"] for one in talk.client.items("repositories") if one["kind"] != "group"]
 
 
 @click.command()

@@ -25,4 +25,4 @@ _COLUMNS = (
 @talks
 def repositories(talk: Talk) -> None:
     """List the repositories that you may read."""
-    talk.list(talk.client.pages("repositories"), _COLUMNS, "There is no repository that you may read.")
+    talk.list(talk.client.items("repositories"), _COLUMNS, "There is no repository that you may read.")

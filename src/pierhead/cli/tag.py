@@ -32,4 +32,4 @@ def history(talk: Talk, reference: str, repository: str | None, limit: int) -> N
     where = named(talk, reference, repository)
     if not where.reference or ":" in where.reference:
         raise Fault(f"Say which tag, as in {where.image}:1.0.0.")
-    talk.list(talk.client.pages(*where.target, "history", limit=str(limit)), _HISTORY, "")
+    talk.list(talk.client.items(*where.target, "history", limit=str(limit)), _HISTORY, "")

@@ -113,7 +113,7 @@ def named(talk: Talk, text: str, repository: str | None, *, exact: bool = False)
         name, _, reference = text.rpartition(":")
     if repository is not None:
         return Named(repository, name, reference)
-    known = talk.client.get("repositories")["items"]
+    known = talk.client.items("repositories")
     first, _, rest = name.partition("/")
     if rest and any(one["name"] == first for one in known):
         return Named(first, rest, reference)

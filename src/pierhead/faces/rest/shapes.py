@@ -80,15 +80,16 @@ def inspection(found: Inspection, repository: RepositoryName, name: ImageName, a
     index = isinstance(manifest, Index)
     layers: Sequence[Descriptor] = () if isinstance(manifest, Index) else manifest.layers
     config = None if isinstance(manifest, Index) else manifest.config
+    kind = "index" if index else _kind(manifest.artifact_type, config)
     return {
         "repository": repository,
         "image": name,
         "tag": asked,
         "member": found.member,
         "digest": found.stored.digest,
-        "kind": "index" if index else _kind(manifest.artifact_type, config),
+        "kind": kind,
         "media_type": found.stored.media_type,
-        "artifact_type": manifest.artifact_type or None,
+        "artifact_type": manifest.artifact_type or None if kind != "image" else None,
         "manifest_size": len(found.stored.body),
         "size": found.size,
         "since": None if now is None else instant(now.since),
