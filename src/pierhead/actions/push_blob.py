@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pierhead.commits.blob import Place
 from pierhead.commits.upload import cancel_upload, open_upload
+from pierhead.domain import limits
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
 from pierhead.domain.ranges import check_chunk
@@ -154,17 +156,35 @@ async def _taken(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     return incoming
 
 
+async def _batch(pieces: Pieces) -> list[bytes]:
+    """So much that handing it to a thread is worth its while, or what is left of the body."""
+    batch = await pieces()
+    size = sum(map(len, batch))
+    while batch and size < limits.CHUNK_BATCH_BYTES and (more := await pieces()):
+        batch += more
+        size += sum(map(len, more))
+    return batch
+
+
 async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int) -> None:
     """Writes the body. Raises BlobTooLarge, and SizeInvalid for a stream of another length than its range ``said``."""
     if chunk.length == 0:
         return
-    start = incoming.size
-    while pieces := await chunk.pieces():
-        size = incoming.size + sum(map(len, pieces))
-        _fits(size, most)
-        if said is not None and size - start > said:
-            raise SizeInvalid(said, size - start)
-        await incoming.append(pieces)
+    start = size = incoming.size
+    writing: asyncio.Task[None] | None = None
+    try:
+        while batch := await _batch(chunk.pieces):
+            size += sum(map(len, batch))
+            if writing is not None:
+                await writing
+            _fits(size, most)
+            if said is not None and size - start > said:
+                raise SizeInvalid(said, size - start)
+            # The next batch is read while this one is hashed and written.
+            writing = asyncio.create_task(incoming.append(batch))
+    finally:
+        if writing is not None:
+            await writing
     if said is not None and incoming.size - start != said:
         raise SizeInvalid(said, incoming.size - start)
 
