@@ -116,8 +116,8 @@ def _stands(tx: Tx, image: ImageId, push: ManifestPush) -> bool:
     manifest = tx.manifests.find(image, [push.digest]).get(push.digest)
     if manifest is None:
         return False
-    held = {tag for tag, _ in tx.tags.of_manifest(image, manifest)} if push.tags else set()
-    return held.issuperset(push.tags)
+    held = tx.tags.held(image, push.tags)
+    return all(held.get(tag) == manifest for tag in push.tags)
 
 
 def _children(parsed: Manifest | Index) -> tuple[Digest, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import apsw
@@ -74,6 +74,15 @@ class SqliteTags:
             (self._moment.now, once, image, name),
         ).fetchone()
         return None if row is None else ManifestId(row[0])
+
+    def held(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, ManifestId]:
+        """One probe of the index a name."""
+        found: dict[Tag, ManifestId] = {}
+        for name in names:
+            row = self._execute(_OPEN, (image, name)).fetchone()
+            if row is not None:
+                found[name] = ManifestId(row[1])
+        return found
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Open tags of the manifest in this image, by name."""

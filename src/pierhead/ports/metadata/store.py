@@ -67,6 +67,9 @@ class Tags(Protocol):
     def close(self, image: ImageId, name: Tag, event: EventId, *, spend: bool) -> ManifestId | None:
         """Takes a tag away; None if there was none. With ``spend`` it counts as claimed from now on, if it did not."""
 
+    def held(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, ManifestId]:
+        """What those of ``names`` that are there point at now."""
+
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
 
