@@ -11,7 +11,7 @@ import pytest
 from pierhead.domain.digest import Digest
 from pierhead.repositories.kind import ComingBlob, StoredBlob
 from tests.contracts.blobs import pattern
-from tests.contracts.files import neighbour
+from tests.contracts.files import neighbour, open_files
 from tests.faults.behaviours import wait_for
 from tests.faults.dishonest_upstream import DishonestUpstream
 from tests.repositories.house import ANNA, NGINX, House, pulled, read, until
@@ -54,6 +54,30 @@ async def test_workers_that_want_the_same_layer_cost_one_fetch_and_both_stream(
     for proxy in proxies:
         await until(lambda proxy=proxy: not proxy.status().fills_running, "the fill is over")  # type: ignore[misc]
         assert isinstance(await proxy.blob(ANNA, NGINX, DIGEST, head=False), StoredBlob)
+
+
+async def test_five_hundred_readers_who_leave_hold_nothing_open(house: House, upstream: DishonestUpstream) -> None:
+    upstream.add_image(NGINX, "latest", [LAYER])
+    gate = asyncio.Event()
+    upstream.play(wait_for(gate, after=500_000), path="/blobs/")
+    proxy = await house.proxy(upstream.url)
+    await pulled(proxy, NGINX)
+
+    async def leave() -> None:
+        found = await proxy.blob(ANNA, NGINX, DIGEST, head=False)
+        assert isinstance(found, ComingBlob)
+        async for _ in found.source.pieces(0, SIZE):
+            break
+
+    await asyncio.gather(*(leave() for _ in range(500)))
+    await until(lambda: len(parts_open(house)) == 1, "only the leader has the part open")
+    gate.set()
+    await until(lambda: not proxy.status().fills_running, "the fill is over")
+    assert parts_open(house) == []
+
+
+def parts_open(house: House) -> list[str]:
+    return [name for name in open_files() if name.startswith(str(house.root / "fills"))]
 
 
 async def test_a_worker_sees_at_once_what_another_cached(
