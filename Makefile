@@ -34,7 +34,7 @@ test: dev peers  ## every test, with real peers (installs them where it may)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: dev peers  ## how fast it is, next to others
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write docs
 
 lock: dev  ## write requirements/*.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools

@@ -108,7 +108,7 @@ def memory(folder: Path, size: int, clients: int, seconds: float) -> tuple[float
         subprocess.run(seed, check=True, capture_output=True)
         blob = max((path.stat().st_size, path) for path in (folder / "data" / "blobs").glob("*/*/*.*"))[1]
         digest = f"{blob.parent.parent.name}:{blob.name.partition('.')[0]}"
-        pulls = ["wrk", "-t1", f"-c{clients // 2}", f"-d{seconds:g}s", "--timeout", "60s"]
+        pulls = ["wrk", "-t1", f"-c{clients // 2}", f"-d{seconds:.0f}s", "--timeout", "60s"]
         for header in subject.headers:
             pulls += ["-H", header]
         workers = [

@@ -71,7 +71,7 @@ class Run:
 
 def wrk(pid: int, url: str, seconds: float, headers: Sequence[str] = (), script: str = "", clients: int = 4) -> Run:
     """Loads ``url`` with wrk from a process of its own. Raises RuntimeError if anything but 2xx was answered."""
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "30s"]
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "30s"]
     for header in headers:
         command += ["-H", header]
     if script:

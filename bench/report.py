@@ -13,8 +13,7 @@ _COLOURS = {"pierhead": "#1f6feb", "docker-registry": "#8b949e", "nginx": "#2da4
 def table(rows: Sequence[Row], goals: Sequence[Goal], notes: Sequence[str]) -> str:
     """Markdown."""
     lines = ["| | server | processor time for each | per second |", "|---|---|---|---|"]
-    for row in rows:
-        lines.append(f"| {row.what} | {row.who} | {_time(row.each)} | {row.rate:,.0f} |")
+    lines += [f"| {row.what} | {row.who} | {_time(row.each)} | {row.rate:,.0f} |" for row in rows]
     lines += ["", "| goal | measured | wanted | |", "|---|---|---|---|"]
     for goal in goals:
         sign = "at least" if goal.least else "at most"

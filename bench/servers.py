@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trustme
+
 from bench.processes import Run, cpu_seconds
 from tests.peers.images import Blob, Image, image, random_bytes, random_layer
 from tests.peers.nginx import Nginx
@@ -31,6 +33,7 @@ class Subject:
     pull: int
     push: int
     authorization: str = ""
+    scheme: str = "http"
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -41,7 +44,7 @@ class Subject:
 
     def url(self, path: str) -> str:
         """On the port that answers pulls."""
-        return f"http://127.0.0.1:{self.pull}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.pull}{path}"
 
     def pushed(self, what: str, amount: float, clients: int) -> Run:
         """Runs the pushing client: ``small`` for ``amount`` seconds, or ``amount`` blobs of so many bytes."""
@@ -65,9 +68,9 @@ def usual_image() -> Image:
 
 
 @contextlib.contextmanager
-def pierhead(folder: Path, content: dict[str, Blob], **more: object) -> Iterator[Subject]:
+def pierhead(folder: Path, content: dict[str, Blob]) -> Iterator[Subject]:
     """Authentication on, pulled through a group of three hosted repositories."""
-    with Pierhead(house(**more), folder) as server:
+    with Pierhead(house(), folder) as server:
         wire = server.wire("docker-hosted-dev")
         password = base64.b64encode(f"admin:{server.admin_password}".encode()).decode()
         subject = Subject(
@@ -76,9 +79,24 @@ def pierhead(folder: Path, content: dict[str, Blob], **more: object) -> Iterator
             server.port("docker-group"),
             server.port("docker-hosted-dev"),
             f"Basic {password}",
-            _fill(wire, content),
+            digests=_fill(wire, content),
         )
         yield subject
+
+
+@contextlib.contextmanager
+def pierhead_with_tls(folder: Path, content: dict[str, Blob]) -> Iterator[Subject]:
+    """The same on ports with TLS: filled in plain HTTP first, then started again with a certificate."""
+    with pierhead(folder, content) as plain:
+        digests = plain.digests
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    tls = {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+    with Pierhead(house(tls=tls, external_url="https://auto:main"), folder) as server:
+        pull = server.port("docker-group")
+        yield Subject("pierhead, TLS", server.pid, pull, 0, plain.authorization, "https", digests)
 
 
 @contextlib.contextmanager
@@ -86,7 +104,7 @@ def docker_registry(folder: Path, content: dict[str, Blob]) -> Iterator[Subject]
     """Without authentication, on its file system storage."""
     with DockerRegistry(folder) as server:
         wire = Wire(server.port)
-        yield Subject("docker-registry", server.pid, server.port, server.port, "", _fill(wire, content))
+        yield Subject("docker-registry", server.pid, server.port, server.port, digests=_fill(wire, content))
 
 
 @contextlib.contextmanager
@@ -97,7 +115,7 @@ def nginx(folder: Path, content: dict[str, Blob]) -> Iterator[Subject]:
     for blob in content.values():
         (files / blob.digest.partition(":")[2]).write_bytes(blob.data)
     with Nginx(_STATIC.replace("ROOT", str(files)), folder) as server:
-        yield Subject("nginx", server.pid, server.port, 0, "", {name: b.digest for name, b in content.items()})
+        yield Subject("nginx", server.pid, server.port, 0, digests={name: b.digest for name, b in content.items()})
 
 
 _STATIC = """
