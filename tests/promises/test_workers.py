@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -85,20 +86,25 @@ def test_when_a_worker_is_killed_in_the_midst_the_others_go_on_and_it_is_replace
     ledgers = [Ledger(f"workers/client-{n}") for n in range(6)]
     for number in range(3):
         before = workers_of(server)
-        victim = before[number % 3]
-
-        def kill(victim: int = victim, before: list[int] = before) -> None:
-            os.kill(victim, signal.SIGKILL)
-            with server.wire(DEV) as wire:  # at once, while there are two
-                wire.push("workers/meanwhile", "1", image([plain_layer(300_000, victim)], seed=victim))
-                assert worker_behind(server, wire) in before
-
-        push_until(lambda: server.wire(DEV), ledgers, 30, seed=number, then=kill)
-        wait_until(lambda: len(workers_of(server)) == 3 and victim not in workers_of(server), 15, "three workers")
+        victim = before[number]
+        push_until(lambda: server.wire(DEV), ledgers, 30, seed=number, then=partial(kill_one, server, victim, before))
+        wait_until(partial(is_replaced, server, victim), 15, "three workers")
+        assert f"Worker {victim} ended" in server.log
         with server.wire(DEV) as wire:
             for ledger in ledgers:
                 verify(wire, ledger)
-    assert f"Worker {victim} ended" in server.log
+
+
+def kill_one(server: Pierhead, victim: int, before: list[int]) -> None:
+    """Kill a worker, and push at once, while there are two."""
+    os.kill(victim, signal.SIGKILL)
+    with server.wire(DEV) as wire:
+        wire.push("workers/meanwhile", "1", image([plain_layer(300_000, victim)], seed=victim))
+        assert worker_behind(server, wire) in before
+
+
+def is_replaced(server: Pierhead, victim: int) -> bool:
+    return len(workers_of(server)) == 3 and victim not in workers_of(server)
 
 
 def test_a_worker_is_replaced_by_one_with_the_settings_that_are_served_whatever_the_file_says_by_now(
@@ -109,7 +115,7 @@ def test_a_worker_is_replaced_by_one_with_the_settings_that_are_served_whatever_
     try:
         victim = workers_of(server)[0]
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(workers_of(server)) == 3 and victim not in workers_of(server), 15, "three workers")
+        wait_until(lambda: is_replaced(server, victim), 15, "three workers")
         newest = max(workers_of(server))
         with held_still(*(pid for pid in workers_of(server) if pid != newest)), server.wire(DEV) as wire:
             wire.push("workers/new", "1", image(seed=1))
