@@ -62,7 +62,10 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
 
 
 def delete_blob(tx: Tx, deletion: Deletion, digest: Digest) -> None:
-    """Takes a blob from the image. Raises RepositoryReadOnly, BlobUnknown, BlobNamedByManifest."""
+    """Takes a blob from the image. Raises RepositoryReadOnly, BlobUnknown, BlobNamedByManifest.
+
+    Its bytes stay for a lease's time: a client may have been told that another image has them.
+    """
     _writable(tx, deletion)
     image = tx.images.find(deletion.repository, deletion.image)
     row = None if image is None else tx.blobs.linked(image, [digest]).get(digest)
@@ -73,7 +76,7 @@ def delete_blob(tx: Tx, deletion: Deletion, digest: Digest) -> None:
         raise BlobNamedByManifest(digest, named_by)
     tx.events.append(image, _event("delete blob", deletion, digest=digest))
     tx.blobs.unlink(image, row.id)
-    tx.reclaims.review([row.id], tx.now)
+    tx.reclaims.review([row.id], tx.now + deletion.lease)
 
 
 def _is_once(policy: WritePolicy, tag: Tag) -> bool:

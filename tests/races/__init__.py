@@ -1,0 +1,1 @@
+"""What may happen at the same time, told with real stores."""
