@@ -20,8 +20,7 @@ MARK = "<!-- From here on written by `python -m tests.house.reference`. -->"
 def rest() -> str:
     """The tables of routes and problems."""
     lines = ["## Routes", "", f"All begin with `{ROOT}`.", "", "| route | needs | answers |", "|---|---|---|"]
-    for route in ROUTES:
-        lines.append(f"| `{route.method} {route.path}` | {route.need.value} | {route.says} |")
+    lines += [f"| `{route.method} {route.path}` | {route.need.value} | {route.says} |" for route in ROUTES]
     lines += ["", "## Parameters", ""]
     for route in ROUTES:
         if route.parameters:
@@ -29,7 +28,9 @@ def rest() -> str:
             lines.append(f"- `{route.method} {route.path}`: {told}.")
     lines += ["", "## Problems", "", "| code | status | title | what to do |", "|---|---|---|---|"]
     for problem in sorted(PROBLEMS, key=lambda one: (one.status, one.code)):
-        lines.append(f"| `{problem.code}` | {problem.status} | {problem.title} | {problem.do or 'The message says it.'} |")
+        lines.append(
+            f"| `{problem.code}` | {problem.status} | {problem.title} | {problem.do or 'The message says it.'} |"
+        )
     return "\n".join(lines)
 
 

@@ -109,7 +109,7 @@ class Call:
         """What the page begins behind, empty for the first. Raises QueryInvalid for what no answer ever gave."""
         text = self.query.get("cursor", "")
         try:
-            return base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)).decode("ascii")
+            return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
         except (ValueError, binascii.Error) as error:
             raise QueryInvalid("cursor", "it is not what `next` of the page before said") from error
 
