@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import Unavailable
+from pierhead.domain.refusals import Unavailable, shown
 from pierhead.ports.identity import Credential, NotMine, Wrong
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -55,7 +55,7 @@ class PasswordSource:
         async with self._turns:
             fits = await asyncio.to_thread(_fits, hashed, credential.password)
         if account is None or account.hashed is None or not fits:
-            return _WRONG
+            return Wrong(f"Name or password is wrong for {shown(credential.name)}.")
         return account.principal
 
 
