@@ -33,7 +33,10 @@ _TAGS = (
 @click.option("--prefix", default="", help="Only names that begin with this.")
 @talks
 def images(talk: Talk, repository: str | None, prefix: str) -> None:
-    """List images: those of REPOSITORY, or of all hosted repositories and proxies."""
+    """List images: those of REPOSITORY, or of all hosted repositories and proxies. REPOSITORY/PREFIX is understood."""
+    if repository is not None and "/" in repository:
+        repository, _, inside = repository.partition("/")
+        prefix = prefix or inside
 
     def found() -> Iterator[Json]:
         names = [repository] if repository is not None else _all(talk)
