@@ -1,0 +1,149 @@
+"""The two example files, as they are shipped: they start, and answer as the house that they describe does.
+
+Ports are exchanged for free ones, and Docker Hub for a docker-registry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.images import Image, image
+from tests.peers.pierhead import Pierhead
+from tests.peers.registry import DockerRegistry
+from tests.peers.wire import Wire
+from tests.promises.houses import DEV, GROUP, PROD, UAT
+
+EXAMPLES = Path(__file__).parents[2] / "examples/cwiq"
+PROXY = "docker-proxy-dockerhub"
+SECRETS = {
+    f"SVC_{name.upper()}_PASSWORD": f"{name}-secret"
+    for name in ("orchestrator", "datastore", "deployer", "promoter", "admin")
+}
+
+
+def example(name: str, ports: dict[int, str], upstream: str) -> str:
+    """The text of an example file with its addresses exchanged."""
+    text = (EXAMPLES / name).read_text()
+    for port, repository in ports.items():
+        assert f"127.0.0.1:{port}" in text
+        text = text.replace(f"127.0.0.1:{port}", f"auto:{repository}")
+    hub = "upstream: https://registry-1.docker.io"
+    assert text.count(hub) == 1
+    return text.replace(hub, f"upstream: {upstream}\n    library: true")
+
+
+@pytest.fixture(scope="module")
+def shared(docker_registry: DockerRegistry) -> Iterator[Pierhead]:
+    text = example("shared.yaml", {8081: "main", 8443: DEV, 8444: GROUP}, docker_registry.url)
+    with Pierhead(text, environment=SECRETS) as server:
+        yield server
+
+
+def as_account(server: Pierhead, account: str, port: str = "main") -> Wire:
+    return server.wire(port, account, SECRETS[f"{account.upper().replace('-', '_')}_PASSWORD"])
+
+
+@pytest.fixture(scope="module")
+def stacked(shared: Pierhead, docker_registry: DockerRegistry) -> dict[str, Image]:
+    """An image of the same name and tag in each member, and what each of them holds, in the order of the group."""
+    names = (PROD, UAT, DEV, PROXY)
+    images = {name: image(seed=100 + n) for n, name in enumerate(names)}
+    with shared.wire() as admin, Wire(docker_registry.port) as hub:
+        hub.push("team/stacked", "1.0.0", images[PROXY])
+        for name in (DEV, UAT, PROD):
+            admin.push(f"{name}/team/stacked", "1.0.0", images[name])
+    return images
+
+
+def test_the_group_asks_prod_uat_dev_and_the_hub_in_this_order(shared: Pierhead, stacked: dict[str, Image]) -> None:
+    with shared.wire(GROUP) as group, shared.wire() as admin:
+        for member, one in stacked.items():
+            found = group.get_manifest("team/stacked", "1.0.0").expect(200)
+            assert found.headers["Docker-Content-Digest"] == one.digest, member
+            assert group.get_blob("team/stacked", one.layers[0].digest).expect(200).body == one.layers[0].data
+            if member != PROXY:
+                admin.request("DELETE", f"/v2/{member}/team/stacked/manifests/1.0.0").expect(202)
+
+
+def test_each_digest_is_found_in_whichever_member_has_it(shared: Pierhead) -> None:
+    with shared.wire(GROUP) as group, shared.wire() as admin:
+        for n, member in enumerate((PROD, UAT, DEV)):
+            one = image(seed=200 + n)
+            admin.push(f"{member}/team/spread", f"in-{n}", one)
+            assert group.get_manifest("team/spread", one.digest).expect(200).body == one.manifest.data
+        assert group.tags("team/spread") == ["in-0", "in-1", "in-2"]
+
+
+def test_a_name_of_the_house_is_never_asked_of_the_hub(shared: Pierhead, docker_registry: DockerRegistry) -> None:
+    with Wire(docker_registry.port) as hub:
+        hub.push("orchestrator/stolen", "1.0.0", image(seed=300))
+    with shared.wire(GROUP) as group:
+        group.get_manifest("orchestrator/stolen", "1.0.0").expect(404)
+        group.get_manifest("orchestrator/stolen", image(seed=300).digest).expect(404)
+        group.get_blob("orchestrator/stolen", image(seed=300).layers[0].digest).expect(404)
+    asked = docker_registry.log.partition("PUT")[2]  # what came after our own push
+    assert not re.search(r"Pierhead.*orchestrator/stolen|orchestrator/stolen.*Pierhead", asked, re.IGNORECASE)
+
+
+def test_base_images_come_with_and_without_library(shared: Pierhead, docker_registry: DockerRegistry) -> None:
+    base = image(seed=400)
+    with Wire(docker_registry.port) as hub:
+        hub.push("library/node", "20-alpine", base)
+    with as_account(shared, "svc-deployer", GROUP) as group:
+        for name in ("node", "library/node"):
+            assert group.get_manifest(name, "20-alpine").expect(200).body == base.manifest.data
+
+
+# Account, repository, whether it pushes there.
+RIGHTS = [
+    ("svc-orchestrator", DEV, 201),
+    ("svc-orchestrator", UAT, 403),
+    ("svc-orchestrator", PROD, 403),
+    ("svc-datastore", DEV, 201),
+    ("svc-deployer", DEV, 403),
+    ("svc-promoter", DEV, 403),
+    ("svc-admin", DEV, 201),
+    ("svc-admin", UAT, 201),
+    ("svc-admin", PROD, 201),
+]
+
+
+@pytest.mark.parametrize(("account", "repository", "status"), RIGHTS)
+def test_each_account_pushes_where_its_role_lets_it(
+    shared: Pierhead, account: str, repository: str, status: int
+) -> None:
+    one = image(seed=500)
+    with shared.wire() as admin, as_account(shared, account) as wire:
+        admin.push(f"{repository}/team/{account}", "by-admin", one)
+        answer = wire.put_manifest(f"{repository}/team/{account}", "own", one.manifest).expect(status)
+        assert status == 201 or answer.code == "DENIED"
+        assert wire.get_manifest(f"{repository}/team/{account}", "by-admin").status == 200
+
+
+def test_an_account_whose_secret_is_not_there_is_disabled_and_everything_else_is_served(
+    docker_registry: DockerRegistry,
+) -> None:
+    text = example("shared.yaml", {8081: "main", 8443: DEV, 8444: GROUP}, docker_registry.url)
+    some = {name: secret for name, secret in SECRETS.items() if "DATASTORE" not in name}
+    without = {"SVC_ORCHESTRATOR_PASSWORD": "x"}  # one that differs from the fixtures' own
+    with Pierhead(text, environment={**some, **without}) as server:
+        server.wait_for_log("SVC_DATASTORE_PASSWORD")
+        assert server.wire(DEV, "svc-datastore", "datastore-secret").request("GET", "/v2/").status == 401
+        assert server.wire(DEV, "svc-orchestrator", "x").request("GET", "/v2/").status == 200
+
+
+def test_the_dev_environment_starts_and_serves(docker_registry: DockerRegistry) -> None:
+    ports = {9081: "main", 9443: "docker-hosted", 9444: GROUP}
+    base, own = image(seed=600), image(seed=601)
+    with Wire(docker_registry.port) as hub:
+        hub.push("library/python", "3.12-dev", base)
+    with Pierhead(example("dev.yaml", ports, docker_registry.url), environment=SECRETS) as server:
+        with as_account(server, "svc-orchestrator", "docker-hosted") as wire:
+            wire.push("orchestrator/server", "main-a1b2c3d", own)
+        with as_account(server, "svc-orchestrator", GROUP) as wire:
+            assert wire.get_manifest("orchestrator/server", "main-a1b2c3d").expect(200).body == own.manifest.data
+            assert wire.get_manifest("python", "3.12-dev").expect(200).body == base.manifest.data
