@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -30,8 +29,10 @@ _SHOWN: Final = frozenset(
 _HIDDEN: Final = "…"
 _TEXT_MAX: Final = 400
 _NOTHING: Final[Mapping[str, object]] = {}
-_NOTED: Final = ("account", "repository", "member", "image", "digest", "refused", "unavailable")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Names that were parsed, and kinds of refusals: nothing in them has to be escaped.
+_NAMES: Final = frozenset(("repository", "member", "image", "digest", "refused"))
+_SECOND: Final = 1_000_000
+_AGENTS_MAX: Final = 256
 _CLIENT_LEFT: Final = 499  # nginx's number for a client that closed before an answer
 
 _Entry = tuple[Ask, int, int, float, int]
@@ -47,13 +48,15 @@ class AccessLog:
         self._clock = clock
         self._ids = ids
         self._entries: list[_Entry] = []
-        self._encode = msgspec.json.Encoder().encode
+        # Names and digests are kinds of ``str`` that the encoder does not know by itself.
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._second = -1
-        self._local = ""
+        self._local = self._utc = ""
+        self._agents: dict[str, str] = {}
 
     def add(self, ask: Ask, status: int, sent: int, seconds: float) -> None:
         """``sent`` in bytes of the body. Answered probes for health are left out: they come every few seconds."""
-        if ask.target in HEALTH_PATHS and status == 200:
+        if status == 200 and ask.target in HEALTH_PATHS:
             return
         entries = self._entries
         entries.append((ask, status, sent, seconds, self._clock.now()))
@@ -72,34 +75,40 @@ class AccessLog:
     def _text(self, entry: _Entry) -> bytes:
         ask, status, sent, seconds, at = entry
         note = ask.note if ask.noted else _NOTHING
-        more = [f"request_id={self._ids.of(ask)}"]
-        for name in _NOTED[1:]:
-            value = note.get(name)
-            if value is not None:
-                text = plain(str(value))
-                more.append(f'{name}="{text}"' if " " in text else f"{name}={text}")
+        more = f" request_id={self._ids.of(ask)}"
+        for name in note:
+            if name in _NAMES:
+                more += f" {name}={note[name]}"
+        if "unavailable" in note:
+            more += f' unavailable="{plain(str(note["unavailable"]))}"'
         if ask.taken:
-            more.append(f"bytes_in={ask.taken}")
+            more += f" bytes_in={ask.taken}"
+        referer = ask.get("Referer")
+        target = plain(shown_target(ask) if ask.query else ask.target)
+        if at // _SECOND != self._second:
+            self._turn(at)
         line = (
-            f"{address_of(ask) or '-'} - {plain(str(note.get('account') or '-'))} [{self._time(at)}] "
-            f'"{plain(ask.method)} {plain(shown_target(ask))} HTTP/1.1" {status or _CLIENT_LEFT} {sent} '
-            f'"{plain(ask.get("Referer") or "-")}" "{plain(ask.get("User-Agent") or "-")}" '
-            f"{seconds:.4f} {' '.join(more)}\n"
+            f'{address_of(ask) or "-"} - {note.get("account", "-")} [{self._local}] "{ask.method} {target} HTTP/1.1" '
+            f'{status or _CLIENT_LEFT} {sent} "{"-" if referer is None else plain(referer)}" '
+            f'"{self._agent(ask)}" {seconds:.4f}{more}\n'
         )
         return line.encode("utf-8", "backslashreplace")
 
     def _json(self, entry: _Entry) -> bytes:
         ask, status, sent, seconds, at = entry
         note = ask.note if ask.noted else _NOTHING
+        if at // _SECOND != self._second:
+            self._turn(at)
+        target = shown_target(ask) if ask.query else ask.target
         fields: dict[str, object] = {
-            "ts": _instant(at),
+            "ts": f"{self._utc}{at // 1000 % 1000:03}Z",
             "level": "info",
             "event": "request",
             "request_id": self._ids.of(ask),
             "remote_addr": address_of(ask),
-            "user": None,
-            "method": plain(ask.method),
-            "path": plain(shown_target(ask)),
+            "user": note.get("account"),
+            "method": ask.method,
+            "path": _cut(target),
             "status": status or _CLIENT_LEFT,
             "bytes_in": ask.taken,
             "bytes_out": sent,
@@ -107,22 +116,32 @@ class AccessLog:
             "repository": None,
             "user_agent": _cut(ask.get("User-Agent")),
         }
-        for name in _NOTED:
-            value = note.get(name)
-            if value is not None:
-                fields["user" if name == "account" else name] = _cut(str(value))
+        for name in note:
+            if name in _NAMES or name == "unavailable":
+                fields[name] = str(note[name])
         trace = _trace_id(ask.get("traceparent"))
         if trace:
             fields["trace_id"] = trace
         return self._encode(fields) + b"\n"
 
-    def _time(self, at: int) -> str:
-        """As nginx writes it, in UTC; made once a second."""
-        second = at // 1_000_000
-        if second != self._second:
-            self._second = second
-            self._local = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second))
-        return self._local
+    def _agent(self, ask: Ask) -> str:
+        """There are few different ones, so what was escaped is remembered."""
+        agent = ask.get("User-Agent")
+        if agent is None:
+            return "-"
+        found = self._agents.get(agent)
+        if found is None:
+            if len(self._agents) >= _AGENTS_MAX:
+                self._agents.clear()
+            found = self._agents[agent] = plain(agent)
+        return found
+
+    def _turn(self, at: int) -> None:
+        """Another second has begun: how both forms write it, in UTC."""
+        self._second = at // _SECOND
+        moment = time.gmtime(self._second)
+        self._local = time.strftime("%d/%b/%Y:%H:%M:%S +0000", moment)
+        self._utc = time.strftime("%Y-%m-%dT%H:%M:%S.", moment)
 
 
 def plain(text: str) -> str:
@@ -158,10 +177,6 @@ def _cut(text: str | None) -> str | None:
         return None
     cut = text[:_TEXT_MAX]
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")
-
-
-def _instant(micros: int) -> str:
-    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _trace_id(header: str | None) -> str | None:
