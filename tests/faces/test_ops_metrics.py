@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -12,7 +14,9 @@ from pierhead.faces.ops.metrics import METRICS
 from tests.peers.fixtures import StartPierhead
 from tests.peers.images import image
 from tests.peers.pierhead import Pierhead, house
+from tests.peers.processes import wait_until
 from tests.peers.wire import Wire
+from tests.promises.houses import DEV, hosted_only, workers_of
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +151,22 @@ def test_metrics_are_read_and_not_written(server: Pierhead) -> None:
     with Wire(server.port()) as wire:
         assert wire.request("POST", "/metrics", b"x").status == 405
         assert wire.request("HEAD", "/metrics").body == b""
+
+
+def test_any_of_several_workers_answers_for_all_and_for_those_that_ended(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead(hosted_only(), arguments=["--workers", "2"])
+
+    def pulled() -> float:
+        return Scrape(server).value("pierhead_pulls_total", repository=DEV)
+
+    with server.wire(DEV) as wire:
+        wire.push("workers/app", "1", image(seed=60))
+    for _ in range(30):
+        with server.wire(DEV) as wire:
+            wire.get_manifest("workers/app", "1").expect(200)
+    wait_until(lambda: pulled() == 30, 15, "both workers' pulls in one scrape")
+    assert {pulled() for _ in range(10)} == {30}
+    os.kill(workers_of(server)[0], signal.SIGKILL)
+    wait_until(lambda: len(workers_of(server)) == 2, 15, "a new worker")
+    assert {pulled() for _ in range(10)} == {30}
+    assert Scrape(server).value("pierhead_http_requests_in_flight") == 1

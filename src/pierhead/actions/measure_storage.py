@@ -13,6 +13,8 @@ from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import Totals
 
 FRESH_SECONDS: Final = 15.0
+_REST: Final = 20
+"""Times as long as a measurement took, at least, pass before the next: counting costs little however much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,10 @@ class StorageGauge:
         self._under_way: asyncio.Future[Storage] | None = None
 
     async def read(self) -> Storage:
-        """Not older than fifteen seconds. Raises TimeoutError when counting takes too long."""
-        if self._last is not None and self._clock.monotonic() < self._until:
+        """Not older than fifteen seconds, or more where counting is slow. Raises TimeoutError when it is too slow."""
+        if self._clock.monotonic() < self._until:
+            if self._last is None:
+                raise TimeoutError("counting took too long a moment ago")
             return self._last
         if self._under_way is None:
             self._under_way = asyncio.ensure_future(self._measure())
@@ -60,6 +64,15 @@ class StorageGauge:
             future.exception()  # told to those who wait; if nobody does any more, nobody has to be told
 
     async def _measure(self) -> Storage:
+        begun = self._clock.monotonic()
+        try:
+            self._last = await self._counted()
+        finally:
+            ended = self._clock.monotonic()
+            self._until = ended + max(FRESH_SECONDS, _REST * (ended - begun))
+        return self._last
+
+    async def _counted(self) -> Storage:
         totals = await self._store.report(lambda reports: reports.totals())
         sizes: Mapping[RepositoryName, tuple[int, int]] | None
         try:
@@ -68,6 +81,4 @@ class StorageGauge:
         except TimeoutError:
             sizes = None if self._last is None else self._last.sizes
         disk = await asyncio.to_thread(self._disk)
-        self._last = Storage(totals, sizes, disk, self._clock.now())
-        self._until = self._clock.monotonic() + FRESH_SECONDS
-        return self._last
+        return Storage(totals, sizes, disk, self._clock.now())

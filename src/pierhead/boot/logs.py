@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,7 +15,10 @@ _TEXT: Final = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _Text(logging.Formatter):
-    """One line for each record, with its fields behind it; a traceback follows on lines of its own."""
+    """One line for each record, with its fields behind it; a traceback follows on lines of its own. Times are UTC."""
+
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -57,7 +61,9 @@ class _ToSink(logging.Handler):
 def use(form: str, sink: Sink | None = None) -> None:
     """From now on the log has this form (``text`` or ``json``), written by ``sink``, or directly without one."""
     handler = logging.StreamHandler() if sink is None else _ToSink(sink)
-    handler.setFormatter(_Json() if form == "json" else _Text(_TEXT))
+    formatter = _Json() if form == "json" else _Text(_TEXT)
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

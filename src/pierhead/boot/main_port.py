@@ -11,12 +11,13 @@ from pierhead import __version__
 from pierhead.actions.measure_storage import Disk, StorageGauge
 from pierhead.boot import logs
 from pierhead.boot.settings import Settings
+from pierhead.boot.siblings import Siblings
 from pierhead.boot.welcome import guide
 from pierhead.boot.wire import House
 from pierhead.faces.door.server import Port
 from pierhead.faces.ops.access_log import AccessLog
 from pierhead.faces.ops.app import Ops
-from pierhead.faces.ops.metrics import Reading
+from pierhead.faces.ops.counted import Counted, Reading
 from pierhead.faces.ops.sink import Sink
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
@@ -36,7 +37,11 @@ class MainPort:
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, guide(house.settings))
         self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, house.settings.external_url)
-        self._lag = asyncio.ensure_future(self.ops.meter.watch_lag())
+        self.ops.trusted = house.settings.trusted_proxies
+        self._siblings = Siblings(house.settings.data, self.ops.counted) if house.settings.workers > 1 else None
+        self._tasks = [asyncio.ensure_future(self.ops.meter.watch_lag())]
+        if self._siblings is not None:
+            self._tasks.append(asyncio.ensure_future(self._siblings.tell_for_ever()))
         logs.use(house.settings.log_format, self._sinks["server"])
 
     def show(self, ports: Callable[[], Sequence[Port]]) -> None:
@@ -49,12 +54,16 @@ class MainPort:
         settings: Settings = house.settings
         self.rest.replace(house.parts, house.table, settings.external_url)
         self.ops.guide = guide(settings)
+        self.ops.trusted = settings.trusted_proxies
         self.ops.log.form = settings.log_format
         logs.use(settings.log_format, self._sinks["server"])
 
-    def close(self) -> None:
-        """Writes out what the logs hold; later lines go to standard error directly."""
-        self._lag.cancel()
+    async def close(self) -> None:
+        """Writes out what was counted and what the logs hold; later lines go to standard error directly."""
+        for task in self._tasks:
+            task.cancel()
+        if self._siblings is not None:
+            await self._siblings.tell()
         self.ops.log.flush()
         logs.use(self._house.settings.log_format)
         for sink in self._sinks.values():
@@ -99,6 +108,10 @@ class MainPort:
             self._house.store.commits,
             {name: sink.dropped for name, sink in self._sinks.items()},
         )
+
+    def others(self) -> Sequence[Counted]:
+        """What the other workers counted."""
+        return () if self._siblings is None else self._siblings.others()
 
 
 async def _nothing() -> Outcome:

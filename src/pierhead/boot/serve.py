@@ -82,7 +82,7 @@ class Process:
             for task in self._tasks:
                 task.cancel()
             await house.close()
-            main.close()
+            await main.close()
         return 0
 
     def _listen_for_signals(self, house: House, front: Front, ports: Ports, main: MainPort) -> None:

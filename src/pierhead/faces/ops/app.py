@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Protocol
 
 from pierhead.actions.measure_storage import StorageGauge
 from pierhead.domain.access import Right
 from pierhead.domain.refusals import Denied, NotAuthenticated, Refusal, TooManyLogins, Unavailable
 from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.connectors import Network
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.ops.access_log import AccessLog
+from pierhead.faces.ops.counted import Counted, Reading, counted, total
 from pierhead.faces.ops.home import Guide, home
 from pierhead.faces.ops.meter import Meter
-from pierhead.faces.ops.metrics import Exposition, Instruments
+from pierhead.faces.ops.metrics import Exposition
 
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 _ROUTES: Final = {"/": "home", "/metrics": "metrics"}
 _FORWARDED: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+
+
+class Instruments(Protocol):
+    """Where readings come from."""
+
+    def read(self) -> Reading: ...
+    def others(self) -> Sequence[Counted]:
+        """What the other processes counted that serve the same ports; called in a worker thread."""
 
 
 class Ops:
@@ -35,19 +46,25 @@ class Ops:
         guide: Guide,
     ) -> None:
         self.guide = guide
+        self.trusted: Sequence[Network] = ()
+        """Proxies: what they send on is not from this machine, even if they are."""
         self.meter = Meter()
         self.log = log
         self._guard = guard
         self._instruments = instruments
         self._storage = storage
         self._ids = ids
-        self._exposition = Exposition(self.meter)
+        self._exposition = Exposition()
         self._rendering = asyncio.Lock()
 
     def on_answer(self, ask: Ask, status: int, sent: int, seconds: float) -> None:
         """For ``Port``: once for each request, when its answer is out."""
         self.meter.observe(ask, status, sent, seconds)
         self.log.add(ask, status, sent, seconds)
+
+    def counted(self) -> Counted:
+        """By this process, since its start."""
+        return counted(self.meter, self._instruments.read())
 
     async def __call__(self, ask: Ask) -> Answer:
         """Refusals are plain text here."""
@@ -61,7 +78,7 @@ class Ops:
 
     async def _metrics(self, ask: Ask) -> Answer:
         """Open to programs on this machine, so that a local Prometheus needs no account; others need `operator`."""
-        if not _is_local(ask):
+        if not self._is_local(ask):
             try:
                 who = await self._guard.principal(ask)
                 ask.note["account"] = who.name
@@ -75,9 +92,12 @@ class Ops:
         except (TimeoutError, Unavailable):
             storage = None
         async with self._rendering:
-            reading, lag = self._instruments.read(), self.meter.take_lag()
+            own = self.counted()
+            self.meter.lag = 0.0
+            others = await asyncio.to_thread(self._instruments.others)
             accept = ask.get("Accept") or ""
-            body, content_type = await asyncio.to_thread(self._exposition.render, reading, lag, storage, accept)
+            render = self._exposition.render
+            body, content_type = await asyncio.to_thread(render, total(own, others), storage, accept)
         return Answer(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
 
     def _refused(self, ask: Ask, refusal: Refusal) -> Answer:
@@ -92,10 +112,12 @@ class Ops:
                 headers.append(("Retry-After", str(refusal.retry_after)))
         return Answer(status, headers, f"{refusal.message}\n".encode())
 
-
-def _is_local(ask: Ask) -> bool:
-    """Whether the request comes from this machine and was not forwarded from another one."""
-    try:
-        return ip_address(ask.peer).is_loopback and not any(ask.get(name) for name in _FORWARDED)
-    except ValueError:
-        return False
+    def _is_local(self, ask: Ask) -> bool:
+        """Whether the request comes from this machine and was not forwarded from another one."""
+        if any(ask.get(name) for name in _FORWARDED):
+            return False
+        try:
+            peer = ip_address(ask.peer)
+        except ValueError:
+            return False
+        return peer.is_loopback and not any(peer.version == one.version and peer in one for one in self.trusted)

@@ -65,7 +65,7 @@ class Meter:
         self.refusals: Counter[tuple[str, str, str]] = Counter()
         """By reason, repository, method."""
         self.lag = 0.0
-        """The longest that the event loop was late since ``take_lag``, in seconds."""
+        """The longest that the event loop was late since the last scrape, in seconds."""
 
     def observe(self, ask: Ask, status: int, sent: int, seconds: float) -> None:
         """``sent`` in bytes of the body; a status of 0 says that the client left before an answer."""
@@ -102,8 +102,3 @@ class Meter:
             due = monotonic() + _LAG_LOOK_SECONDS
             await asyncio.sleep(_LAG_LOOK_SECONDS)
             self.lag = max(self.lag, monotonic() - due)
-
-    def take_lag(self) -> float:
-        """What ``lag`` was; it begins anew."""
-        lag, self.lag = self.lag, 0.0
-        return lag

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,7 +17,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from pierhead.actions.measure_storage import Storage
-from pierhead.faces.ops.meter import BOUNDS, Cell, Key, Meter
+from pierhead.faces.ops.counted import Counted
+from pierhead.faces.ops.meter import BOUNDS, Cell, Key
 from pierhead.ports.upstream import Circuit
 from pierhead.repositories.proxy import ProxyStatus
 
@@ -100,54 +101,36 @@ _LOGIN: Final = frozenset({"NotAuthenticated", "TooManyLogins", "Denied"})
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What does not come from the meter, read at one moment. ``commits`` are (commits, writes in them)."""
-
-    version: str
-    ready: bool
-    running: int
-    connections: int
-    proxies: Sequence[ProxyStatus]
-    commits: tuple[int, int]
-    dropped: Mapping[str, int]
-
-
-class Instruments(Protocol):
-    """Where readings come from."""
-
-    def read(self) -> Reading: ...
-
-
 class Exposition:
     """Renders metrics. Made once; ``render`` may run in any thread, one call at a time."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self) -> None:
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
 
-    def render(self, reading: Reading, lag: float, storage: Storage | None, accept: str) -> tuple[bytes, str]:
+    def render(self, found: Counted, storage: Storage | None, accept: str) -> tuple[bytes, str]:
         """The text and its type: OpenMetrics for a client whose ``Accept`` asks for it, else Prometheus' own."""
         encoder, content_type = choose_encoder(accept)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Made([*self._families(reading, lag, storage), *self._process.collect()]))
+        registry.register(_Made([*_families(found, storage), *self._process.collect()]))
         return encoder(registry), content_type
 
-    def _families(self, reading: Reading, lag: float, storage: Storage | None) -> Iterable[Metric]:
-        yield _gauge("pierhead_build_info", ((reading.version,), 1))
-        yield _gauge("pierhead_ready", ((), int(reading.ready)))
-        yield _gauge("pierhead_http_requests_in_flight", ((), reading.running))
-        yield _gauge("pierhead_http_connections", ((), reading.connections))
-        yield from _requests(list(self._meter.cells.items()))
-        yield from _refusals(list(self._meter.refusals.items()))
-        yield from _proxies(reading.proxies)
-        if storage is not None:
-            yield from _stored(storage)
-        yield _counter("pierhead_commits_total", ((), reading.commits[0]))
-        yield _counter("pierhead_commit_operations_total", ((), reading.commits[1]))
-        yield _gauge("pierhead_event_loop_lag_seconds", ((), lag))
-        yield _counter("pierhead_log_lines_dropped_total", *(((log,), n) for log, n in reading.dropped.items()))
+
+def _families(found: Counted, storage: Storage | None) -> Iterable[Metric]:
+    reading = found.reading
+    yield _gauge("pierhead_build_info", ((reading.version,), 1))
+    yield _gauge("pierhead_ready", ((), int(reading.ready)))
+    yield _gauge("pierhead_http_requests_in_flight", ((), reading.running))
+    yield _gauge("pierhead_http_connections", ((), reading.connections))
+    yield from _requests(found.cells)
+    yield from _refusals(found.refusals)
+    yield from _proxies(reading.proxies)
+    if storage is not None:
+        yield from _stored(storage)
+    yield _counter("pierhead_commits_total", ((), reading.commits[0]))
+    yield _counter("pierhead_commit_operations_total", ((), reading.commits[1]))
+    yield _gauge("pierhead_event_loop_lag_seconds", ((), found.lag))
+    yield _counter("pierhead_log_lines_dropped_total", *(((log,), n) for log, n in reading.dropped.items()))
 
 
 class _Made(Collector):
@@ -217,10 +200,10 @@ def _durations(timed: Mapping[tuple[str, str], Cell]) -> Metric:
     return family
 
 
-def _refusals(counted: Sequence[tuple[tuple[str, str, str], int]]) -> Iterable[Metric]:
+def _refusals(counted: Sequence[tuple[str, str, str, int]]) -> Iterable[Metric]:
     pushes: dict[tuple[str, str], int] = defaultdict(int)
     logins: dict[tuple[str, ...], int] = defaultdict(int)
-    for (reason, repository, method), count in counted:
+    for reason, repository, method, count in counted:
         if reason in _LOGIN:
             logins[(reason,)] += count
         if method in _WRITING:
