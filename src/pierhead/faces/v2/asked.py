@@ -83,6 +83,16 @@ class Asked:
             raise DigestInvalid(",".join(given), "the parameter `digest` is needed, once")
         return Digest.parse(given[0])
 
+    def knows(self, digest: Digest) -> bool:
+        """Whether the client has this content and only asks if it changed (RFC 9110, section 13.1.2).
+
+        Weak marks compare equal, since there is one representation of a digest; some clients leave the quotes out.
+        """
+        header = self.ask.get("If-None-Match")
+        if header is None:
+            return False
+        return any(mark.strip().removeprefix("W/").strip('"') in (digest, "*") for mark in header.split(","))
+
     def refuse_encoding(self) -> None:
         """Raises EncodingRefused for a body that came encoded."""
         encoding = self.ask.get("Content-Encoding")

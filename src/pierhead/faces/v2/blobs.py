@@ -31,11 +31,10 @@ async def get(asked: Asked) -> AnyAnswer:
     ask = asked.ask
     ask.note["member"] = found.member
     headers = _headers(digest)
+    if asked.knows(digest):
+        return Answer(304, headers)
     wanted = ask.get("Range")
     if wanted is None or (ask.get("If-Range") or f'"{digest}"') != f'"{digest}"':
-        known = ask.get("If-None-Match")
-        if known is not None and f'"{digest}"' in known:
-            return Answer(304, headers)
         return _part(found, 200, headers, 0, found.size)
     slices = parse_range(wanted, found.size)
     if slices is None:
@@ -52,6 +51,8 @@ async def head(asked: Asked) -> Answer:
     digest = Digest.parse(asked.item)
     found = await pull_blob(asked.entry, asked.who, asked.image, digest, head=True)
     asked.ask.note["member"] = found.member
+    if asked.knows(digest):
+        return Answer(304, _headers(digest))
     return Answer(200, _headers(digest), length=found.size)
 
 

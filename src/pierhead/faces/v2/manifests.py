@@ -25,8 +25,7 @@ async def get(asked: Asked) -> Answer:
     digest = manifest.digest
     asked.ask.note["member"] = found.member
     headers = _headers(manifest.media_type, digest, found.stale)
-    known = asked.ask.get("If-None-Match")
-    if known is not None and _matches(known, digest):
+    if asked.knows(digest):
         return Answer(304, headers)
     return Answer(200, headers, manifest.body)
 
@@ -40,6 +39,8 @@ async def head(asked: Asked) -> Answer:
     if isinstance(found, Found):
         manifest = found.manifest
         headers = _headers(manifest.media_type, manifest.digest, found.stale)
+        if asked.knows(manifest.digest):
+            return Answer(304, headers)
         return Answer(200, headers, length=len(manifest.body))
     return Answer(200, _headers(found.media_type, found.digest, ""), length=found.size)
 
@@ -89,8 +90,3 @@ def _headers(media_type: str, digest: Digest, stale: str) -> list[tuple[str, str
     if stale:
         headers.append(("Warning", f'110 - "{quoted(stale)}"'))
     return headers
-
-
-def _matches(header: str, digest: Digest) -> bool:
-    """RFC 9110, section 13.1.2; weak marks compare equal here."""
-    return any(part.strip().removeprefix("W/").strip('"') in (digest, "*") for part in header.split(","))
