@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -186,6 +187,18 @@ async def test_tokens_of_one_account_are_never_used_for_another(double: Dishones
     assert double.count("GET", "/token") == 1
     assert "of-ben" in double.seen[-1].headers["authorization"]
     assert not any("of-anna" in request.headers.get("authorization", "") for request in double.seen)
+
+
+async def test_what_the_machines_netrc_holds_is_never_sent(
+    double: DishonestUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.tokens = None
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with client(double.url) as upstream:
+        await upstream.manifest(NGINX, TAG)
+    assert "authorization" not in double.seen[-1].headers
 
 
 TOKEN_LIES = {

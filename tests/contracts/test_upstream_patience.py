@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 
 from pierhead.adapters.upstream.quota import message_in, parse_amount, parse_retry_after
+from pierhead.adapters.upstream.turnstile import Turnstile
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.refusals import Unavailable, UpstreamLimited
-from pierhead.ports.upstream import Absent, Circuit
+from pierhead.ports.upstream import Absent, BlobStream, Circuit, UpstreamManifest
 from tests.contracts.upstream import ShiftedClock, all_of, client, held, until
 from tests.faults import behaviours as bad
 from tests.faults.dishonest_upstream import Behaviour, DishonestUpstream, digest_of
@@ -93,8 +94,10 @@ async def test_a_port_where_nobody_listens_is_down_with_the_reason(double: Disho
         with pytest.raises(Unavailable, match=r"does not answer \(connection refused\)") as caught:
             await upstream.manifest(NGINX, TAG)
         assert caught.value.kind == "down"
-    async with client("http://no-such-host.invalid") as upstream:
-        with pytest.raises(Unavailable, match=r"no-such-host.invalid does not answer \(its name has no address\)"):
+    async with client("http://no-such-host.invalid", connect_seconds=0.5) as upstream:
+        with pytest.raises(
+            Unavailable, match=r"^no-such-host.invalid does not answer \((its name has no address|connect timeout)\)"
+        ):
             await upstream.manifest(NGINX, TAG)
 
 
@@ -225,8 +228,8 @@ async def test_only_so_many_are_asked_at_once_and_the_others_wait_their_turn(dou
         assert (upstream.state().fetching, upstream.state().waiting) == (0, 0)
 
 
-async def fetched(asking: object) -> bytes:
-    return await all_of(await asking)  # type: ignore[misc]
+async def fetched(asking: Awaitable[BlobStream | Absent]) -> bytes:
+    return await all_of(await asking)
 
 
 async def test_nobody_waits_on_for_an_upstream_that_stopped_answering(double: DishonestUpstream) -> None:
@@ -239,6 +242,51 @@ async def test_nobody_waits_on_for_an_upstream_that_stopped_answering(double: Di
         assert time.monotonic() - began < 3
         assert double.count() <= 6
         assert (upstream.state().fetching, upstream.state().waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("waiting_for", ["/blobs/", "/manifests/"])
+async def test_those_who_wait_behind_others_are_let_go_when_the_circuit_opens(
+    double: DishonestUpstream, waiting_for: str
+) -> None:
+    gate = asyncio.Event()
+    script = double.play(bad.wait_for(gate, after=10), waiting_for, method="GET")
+    settings = {"answer_seconds": 20.0, "probe_seconds": 60.0, "failures_to_open": 1}
+    async with client(double.url, None, fetches_at_once=1, **settings) as upstream:
+
+        def ask() -> asyncio.Task[bytes]:
+            if waiting_for == "/blobs/":
+                return asyncio.create_task(fetched(upstream.blob(NGINX, LAYER_DIGEST)))
+            return asyncio.create_task(body_of(upstream.manifest(NGINX, TAG)))
+
+        first = ask()
+        await until(lambda: script.played == 1)
+        behind = [ask() for _ in range(5)]
+        await until(lambda: upstream.state().waiting == 5)
+        await double.stop_listening()
+        assert not await upstream.probe()
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(asyncio.gather(*behind), 2)
+        await until(lambda: upstream.state().waiting == 0)
+        assert not first.done()
+        gate.set()
+        assert await first
+
+
+async def body_of(asking: Awaitable[UpstreamManifest | Absent]) -> bytes:
+    return held(await asking).body or b""
+
+
+async def test_a_turn_that_comes_in_the_moment_its_owner_goes_is_passed_on() -> None:
+    turnstile = Turnstile(1)
+    await turnstile.enter(5)
+    leaving = asyncio.create_task(turnstile.enter(5))
+    behind = asyncio.create_task(turnstile.enter(5))
+    await until(lambda: turnstile.waiting == 2)
+    turnstile.leave()
+    leaving.cancel()
+    await behind
+    turnstile.leave()
+    assert (turnstile.inside, turnstile.waiting) == (0, 0)
 
 
 async def test_a_queue_that_does_not_move_is_left_in_time(double: DishonestUpstream) -> None:

@@ -168,7 +168,7 @@ async def test_a_place_on_the_way_that_does_not_answer_is_named_but_not_its_sign
         with pytest.raises(Unavailable, match=r"connection refused at 127\.0\.0\.1:1\)") as caught:
             await upstream.blob(NGINX, Digest(digest_of(LAYER)))
         double.play(bad.redirect("http://cdn.invalid/cdn/{last}?signature=stolen"), "/blobs/")
-        with pytest.raises(Unavailable, match=r"no address for the name cdn\.invalid"):
+        with pytest.raises(Unavailable, match=r"(no address for the name|connect timeout at) cdn\.invalid"):
             await upstream.blob(NGINX, Digest(digest_of(LAYER)))
     assert "stolen" not in repr(caught.value)
     assert caught.value.__suppress_context__

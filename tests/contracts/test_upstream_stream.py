@@ -112,6 +112,19 @@ async def test_a_rest_that_is_something_else_ends_the_blob(
         assert upstream.state().fetching == 0
 
 
+async def test_a_rest_that_comes_in_small_parts_is_put_together_or_given_up(double: DishonestUpstream) -> None:
+    async with client(double.url) as upstream:
+        for part, whole in ((400_000, True), (1000, False)):
+            double.play(bad.small_parts(part), "/blobs/")
+            double.play(bad.cut(300_000), "/blobs/", times=1)
+            stream = await upstream.blob(NGINX, DIGEST)
+            if whole:
+                assert await all_of(stream) == LAYER
+            else:
+                with pytest.raises(Unavailable, match="cut in the midst"):
+                    await all_of(stream)
+
+
 @pytest.mark.parametrize("more", [7, -7])
 async def test_a_length_that_is_a_lie_never_yields_a_body_that_passes(double: DishonestUpstream, more: int) -> None:
     double.play(bad.wrong_length(more), "/blobs/", times=1)

@@ -124,6 +124,7 @@ class UpstreamContract:
         assert isinstance(await house.upstream.blob(IMAGE, NOWHERE), Absent)
         assert isinstance(await house.upstream.head(ImageName("no/such"), TAG), Absent)
         assert isinstance(await house.upstream.tags(ImageName("no/such")), Absent)
+        assert house.upstream.state().fetching == 0
 
     async def test_all_tags_are_listed(self, house: House) -> None:
         found = await house.upstream.tags(IMAGE)

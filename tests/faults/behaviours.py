@@ -258,3 +258,18 @@ def other_part() -> Behaviour:
         await turn.answer(turn.honest)
 
     return play
+
+
+def small_parts(size: int) -> Behaviour:
+    """Answers a ``Range`` with 206 and no more than ``size`` bytes of it, properly said."""
+
+    async def play(turn: Turn) -> None:
+        honest = turn.honest
+        if honest.status == 206:
+            unit, _, total = honest.headers["Content-Range"].partition("/")
+            start = int(unit.removeprefix("bytes ").partition("-")[0])
+            honest.body = honest.body[:size]
+            honest.headers["Content-Range"] = f"bytes {start}-{start + len(honest.body) - 1}/{total}"
+        await turn.answer(honest)
+
+    return play

@@ -190,11 +190,15 @@ class DishonestUpstream:
 
     async def stop(self) -> None:
         """Stops listening and cuts every connection, as a server does that is killed."""
-        if self._server is not None:
-            self._server.close()
+        await self.stop_listening()
         for turn in list(self._turns):
             turn.cancel()
         await asyncio.gather(*self._turns, return_exceptions=True)
+
+    async def stop_listening(self) -> None:
+        """Takes no new connection; what is under way goes on."""
+        if self._server is not None:
+            self._server.close()
         self._server = None
 
     # --- what it holds -----------------------------------------------------------------------------------------
