@@ -48,6 +48,7 @@ def _write(data: Path, password: str) -> None:
     scratch = data / f".{PASSWORD_FILE}"
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        os.fchmod(fd, 0o600)  # one that a crash or somebody else left here may be open to others
         os.write(fd, f"{password}\n".encode())
         os.fsync(fd)
     finally:

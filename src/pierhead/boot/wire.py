@@ -10,7 +10,7 @@ from typing import Final
 
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
-from pierhead.adapters.passwords import PasswordAccount, PasswordSource, hash_password
+from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
@@ -55,6 +55,7 @@ class House:
         self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
+        self._argon2 = Argon2()
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids)
@@ -69,7 +70,7 @@ class House:
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store)
+        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
@@ -78,7 +79,7 @@ class House:
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
-        self.guard.replace((PasswordSource(accounts, await asyncio.to_thread(hash_password, "")),))
+        self.guard.replace((PasswordSource(accounts, self._argon2),))
         self.v2.replace(self.table)
 
     def _repositories(
@@ -185,12 +186,12 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
 
 
 async def _accounts(
-    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store
+    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2
 ) -> dict[str, PasswordAccount]:
     later = [stage.repository for stage in settings.stages[1:]]
-    hashes = await asyncio.gather(*(_hash(account) for account in secrets.accounts.values()))
+    hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
     accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed, account.disabled or "")
+        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed)
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
     }
     first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
@@ -198,7 +199,7 @@ async def _accounts(
     return accounts
 
 
-async def _hash(account: ResolvedAccount) -> str | None:
+async def _hash(account: ResolvedAccount, argon2: Argon2) -> str | None:
     if account.password_hash is not None:
         return account.password_hash.value
-    return None if account.password is None else await asyncio.to_thread(hash_password, account.password.value)
+    return None if account.password is None else await argon2.hash(account.password.value)

@@ -238,8 +238,11 @@ class NotAuthenticated(Refusal):
 
 
 class TooManyLogins(Refusal):
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many failed logins from here. Try again in {retry_after} s.")
+    """``at_once``: others' logins are being checked, and there are more of them than fit into the line."""
+
+    def __init__(self, retry_after: int, *, at_once: bool = False) -> None:
+        many = "logins at once" if at_once else "failed logins from here"
+        super().__init__(f"Too many {many}. Try again in {retry_after} s.")
         self.retry_after = retry_after
 
 

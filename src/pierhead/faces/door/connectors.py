@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from pierhead.domain.names import RepositoryName
 from pierhead.faces.door.ask import Ask
@@ -34,22 +34,24 @@ class Trust:
         """Leaves the client's own address in the request's note, if a trusted proxy tells it.
 
         Proxies append, so the right-most address that is no trusted proxy is the client; what stands left of it is the
-        client's own claim.
+        client's own claim. Where all of them are trusted, the client is one itself: the left-most.
         """
         if not self._networks or not self._trusts(ask.peer):
             return
         told = [part.strip() for line in ask.all("X-Forwarded-For") for part in line.split(",")]
         for address in reversed(told):
-            if not _is_address(address):
+            if "%" in address or not _is_address(address):
                 return
+            ask.note["address"] = address
             if not self._trusts(address):
-                ask.note["address"] = address
                 return
 
     def _trusts(self, text: str) -> bool:
         if not _is_address(text):
             return False
         address = ip_address(text)
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
         return any(address.version == network.version and address in network for network in self._networks)
 
 

@@ -43,7 +43,7 @@ class Front:
         connector = ask.port
         assert isinstance(connector, Connector)
         if connector.repository is not None and ask.method in ("GET", "HEAD"):
-            where = self.external_url.rstrip("/") + target
+            where = self._elsewhere(ask)
             return Answer(307, (("Location", where), _TEXT), f"See {where}\n".encode())
         handler = self._rest if target.startswith("/api/") or target == "/api" else self._others
         if handler is not None and connector.repository is None:
@@ -54,8 +54,11 @@ class Front:
         """The handler of the plain port beside a TLS one: health is answered, everything else is sent there."""
         if ask.target in HEALTH_PATHS:
             return self._health(ask.target)
-        where = self.external_url.rstrip("/") + ask.target + (f"?{ask.query}" if ask.query else "")
+        where = self._elsewhere(ask)
         return Answer(308, (("Location", where), _TEXT), f"See {where}\n".encode())
+
+    def _elsewhere(self, ask: Ask) -> str:
+        return self.external_url.rstrip("/") + ask.target + (f"?{ask.query}" if ask.query else "")
 
     def _health(self, target: str) -> Answer:
         """``/livez`` says that the process answers, the others that it can do its work."""

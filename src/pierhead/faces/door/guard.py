@@ -1,4 +1,8 @@
-"""Credentials of a request become a principal; what was checked once is remembered for a minute by its keyed hash."""
+"""Credentials of a request become a principal; what was checked once is remembered for a minute by its keyed hash.
+
+A check costs tens of milliseconds of a processor by design, so who asks for checks is bounded: failures per account
+and place, and checks that wait, per place and in all. What was right before is never held up by either.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import asyncio
 import binascii
 import hashlib
 from base64 import b64decode
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import Final
 
 from pierhead.domain import limits
@@ -22,6 +28,25 @@ _HEADER_CHARACTERS_MAX: Final = 8_192
 _FAILURES_MAX: Final = 10
 _FAILURE_SECONDS: Final = 60.0
 _FAILURE_ENTRIES_MAX: Final = 10_000
+_WAITING_MAX: Final = 256
+_WAITING_PER_PLACE_MAX: Final = 64
+_WAITING_RETRY_SECONDS: Final = 5
+
+
+@dataclass(slots=True, eq=False)
+class _Tries:
+    """Failed logins to one account from one place, with those that are being checked: many at once are no way round."""
+
+    until: float
+    count: int = 0
+
+
+@dataclass(slots=True)
+class _Check:
+    """A credential that is checked once for all who sent it. ``tries`` by the keyed hash of account and place."""
+
+    outcome: asyncio.Future[Principal | str]
+    tries: dict[bytes, _Tries] = field(default_factory=dict)
 
 
 class Guard:
@@ -32,79 +57,141 @@ class Guard:
         self._clock = clock
         self._key = entropy.token(32)
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
-        self._checking: dict[bytes, asyncio.Future[Principal | str]] = {}
-        self._failures: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._checking: dict[bytes, _Check] = {}
+        self._waiting: Counter[str] = Counter()
+        self._failures: OrderedDict[bytes, _Tries] = OrderedDict()
 
     def replace(self, sources: Sequence[IdentitySource]) -> None:
-        """New sources; what was remembered of the old ones is forgotten."""
+        """New sources; what was remembered of the old ones is forgotten, and what they still check counts no more."""
         self._sources = sources
         self._known.clear()
+        self._checking.clear()
         self._failures.clear()
 
     async def principal(self, ask: Ask) -> Principal:
-        """Raises NotAuthenticated, TooManyLogins."""
+        """Raises NotAuthenticated, TooManyLogins. Answers at once what was right within the last minute."""
         header = ask.get("Authorization")
         if header is None:
             raise NotAuthenticated
-        mark = hashlib.blake2b(header.encode("utf-8", "surrogateescape"), key=self._key, digest_size=16).digest()
+        mark = self._mark(header)
         known = self._known.get(mark)
         if known is not None and known[1] > self._clock.monotonic():
             return known[0]
-        return await self._check(ask, header, mark)
-
-    async def _check(self, ask: Ask, header: str, mark: bytes) -> Principal:
         credential = _credential(header)
-        place = (credential.name, address_of(ask))
-        self._slow_down(place)
-        checking = self._checking.get(mark)
-        if checking is None:
-            checking = asyncio.ensure_future(self._verify(credential))
-            self._checking[mark] = checking
-            checking.add_done_callback(lambda _: self._checking.pop(mark, None))
-        outcome = await asyncio.shield(checking)
-        if isinstance(outcome, str):
-            self._note_failure(place)
-            raise NotAuthenticated(outcome)
-        self._known[mark] = (outcome, self._clock.monotonic() + limits.CREDENTIAL_CACHE_SECONDS)
-        self._known.move_to_end(mark)
-        while len(self._known) > limits.CREDENTIAL_CACHE_ENTRIES_MAX:
-            self._known.popitem(last=False)
-        self._failures.pop(place, None)
+        place = _place_of(address_of(ask))
+        while True:
+            sources = self._sources
+            check = self._check(mark, credential, place)
+            outcome = await asyncio.shield(check.outcome)
+            if sources is not self._sources:
+                continue  # the configuration was read again meanwhile: what the old one says holds no more
+            if isinstance(outcome, str):
+                raise NotAuthenticated(outcome)
+            return outcome
+
+    def _mark(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+
+    def _check(self, mark: bytes, credential: Credential, place: str) -> _Check:
+        """The check that runs already, or a new one. Raises TooManyLogins."""
+        check = self._checking.get(mark)
+        trusted = mark in self._known
+        target = self._mark(f"{place}\0{credential.name}")
+        if check is not None:
+            if not trusted and target not in check.tries:
+                check.tries[target] = self._try(target)
+            return check
+        tries: dict[bytes, _Tries] = {}
+        if not trusted:
+            if self._waiting.total() >= _WAITING_MAX or self._waiting[place] >= _WAITING_PER_PLACE_MAX:
+                raise TooManyLogins(_WAITING_RETRY_SECONDS, at_once=True)
+            tries[target] = self._try(target)
+        self._waiting[place] += 1
+        work = self._verify(self._sources, mark, credential, place, tries)
+        self._checking[mark] = check = _Check(asyncio.ensure_future(work), tries)
+        return check
+
+    async def _verify(
+        self,
+        sources: Sequence[IdentitySource],
+        mark: bytes,
+        credential: Credential,
+        place: str,
+        tries: dict[bytes, _Tries],
+    ) -> Principal | str:
+        """A principal, or why there is none. Only a failure leaves its mark on ``tries``."""
+        outcome = None
+        try:
+            outcome = await _ask_in_turn(sources, credential)
+        finally:
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
+            if not isinstance(outcome, str):
+                for one in tries.values():
+                    one.count -= 1
+            if sources is self._sources:
+                self._checking.pop(mark, None)
+                self._remember(mark, outcome)
         return outcome
 
-    async def _verify(self, credential: Credential) -> Principal | str:
-        for source in self._sources:
-            match await source.verify(credential):
-                case Principal() as principal:
-                    return principal
-                case Wrong(why):
-                    return why
-                case NotMine():
-                    continue
-        return "Name or password is wrong."
+    def _remember(self, mark: bytes, outcome: Principal | str | None) -> None:
+        if isinstance(outcome, str):
+            self._known.pop(mark, None)
+        elif outcome is not None:
+            self._known[mark] = (outcome, self._clock.monotonic() + limits.CREDENTIAL_CACHE_SECONDS)
+            self._known.move_to_end(mark)
+            while len(self._known) > limits.CREDENTIAL_CACHE_ENTRIES_MAX:
+                self._known.popitem(last=False)
 
-    def _slow_down(self, place: tuple[str, str]) -> None:
-        count, until = self._failures.get(place, (0, 0.0))
-        wait = until - self._clock.monotonic()
-        if count >= _FAILURES_MAX and wait > 0:
-            raise TooManyLogins(int(wait) + 1)
-
-    def _note_failure(self, place: tuple[str, str]) -> None:
+    def _try(self, target: bytes) -> _Tries:
+        """Counts one more. Raises TooManyLogins."""
         now = self._clock.monotonic()
-        count, until = self._failures.get(place, (0, 0.0))
-        self._failures[place] = (count + 1 if until > now else 1, now + _FAILURE_SECONDS)
-        self._failures.move_to_end(place)
-        while len(self._failures) > _FAILURE_ENTRIES_MAX:
-            self._failures.popitem(last=False)
+        tries = self._failures.get(target)
+        if tries is None or tries.until <= now:
+            tries = self._failures[target] = _Tries(now + _FAILURE_SECONDS)
+            self._failures.move_to_end(target)
+            while len(self._failures) > _FAILURE_ENTRIES_MAX:
+                self._failures.popitem(last=False)
+        if tries.count >= _FAILURES_MAX:
+            raise TooManyLogins(int(tries.until - now) + 1)
+        tries.count += 1
+        return tries
+
+
+async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential) -> Principal | str:
+    for source in sources:
+        match await source.verify(credential):
+            case Principal() as principal:
+                return principal
+            case Wrong(why):
+                return why
+            case NotMine():
+                continue
+    return "Name or password is wrong."
+
+
+def _place_of(address: str) -> str:
+    """Where somebody logs in from: an IPv4 address, or the /64 of an IPv6 one, all of which a single customer has."""
+    if ":" not in address:
+        return address
+    try:
+        six = IPv6Address(address)
+    except ValueError:
+        return address
+    return str(six.ipv4_mapped or IPv6Address(int(six) >> 64 << 64))
 
 
 def _credential(header: str) -> Credential:
+    """Basic credentials (RFC 7617) in UTF-8. Raises NotAuthenticated."""
     scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > _HEADER_CHARACTERS_MAX:
+    if scheme.lower() != "basic":
         raise NotAuthenticated("Log in with a name and a password (Basic authentication).")
+    if len(encoded) > _HEADER_CHARACTERS_MAX:
+        raise NotAuthenticated("The name and the password are too long.")
     try:
-        name, colon, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        name, colon, password = b64decode(encoded.strip(" "), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
         raise NotAuthenticated("The Authorization header is not understood.") from error
     if not colon or "\0" in name or "\0" in password:
         raise NotAuthenticated("The Authorization header is not understood.")
