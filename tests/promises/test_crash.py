@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from tests.peers.fixtures import StartPierhead
 from tests.peers.images import Blob, Image, image, random_bytes
 from tests.peers.pierhead import Pierhead, open_files_of
-from tests.peers.processes import LOOPBACK, PeerFailed, run, wait_until
+from tests.peers.processes import LOOPBACK, PeerFailed, program, run, wait_until
 from tests.peers.wire import Answer, Wire
 from tests.promises.houses import DEV, hosted_only
 from tests.promises.ledger import Ledger, plain_layer, push_until, verify
@@ -194,3 +195,28 @@ def test_a_server_that_ran_out_of_open_files_answers_again_as_soon_as_there_are_
     server.restart()
     with server.wire(DEV) as wire:
         assert wire.get_manifest("files/kept", "1").expect(200).body == kept.manifest.data
+
+
+def test_with_few_open_files_allowed_it_takes_no_more_connections_than_it_can_serve(
+    start_pierhead: StartPierhead,
+) -> None:
+    server = start_pierhead(hosted_only())
+    kept = image([plain_layer(300_000, 1)], seed=1)
+    with server.wire(DEV) as wire:
+        wire.push("files/kept", "1", kept)
+    assert server.stop() == 0
+    with FewFiles(hosted_only(), server.folder) as frugal, contextlib.ExitStack() as crowd:
+        assert "Only 200 files may be open at once" in frugal.log
+        wires = [crowd.enter_context(frugal.wire(DEV)) for _ in range(60)]
+        statuses = [wire.get_blob("files/kept", kept.layers[0].digest).status for wire in wires]
+        assert statuses[:40] == [200] * 40
+        assert set(statuses[40:]) <= {200, 503}, "told to come again, rather than cut off"
+        assert 503 in statuses
+        assert open_files_of(frugal.pid) < 200
+
+
+class FewFiles(Pierhead):
+    """It may open 200 files and no more."""
+
+    def command(self) -> Sequence[str]:
+        return [program("prlimit"), "--nofile=200:200", *super().command()]

@@ -36,7 +36,9 @@ _FAULTY_FILE: Final = 2
 # Longer than workers without a parent drain.
 _ORPHANS_SECONDS: Final = ORPHAN_DRAIN_SECONDS + 10.0
 _LOOK_SECONDS: Final = 0.05
-_FILES_BESIDES: Final = 1_000
+_FILES_BESIDES: Final = 100
+_FILES_FEW: Final = 4_096
+_CONNECTIONS_MIN: Final = 10
 
 log = logging.getLogger("pierhead")
 
@@ -71,7 +73,10 @@ class Command:
             settings = default_settings(data=self.data, listen=self.listen)
         else:
             settings = parse(content, self.config.name, data=self.data, listen=self.listen)
-        return settings if self.workers is None else replace(settings, workers=self.workers)
+        if self.workers is not None:
+            settings = replace(settings, workers=self.workers)
+        room = connections_that_fit(settings)
+        return replace(settings, limits=replace(settings.limits, connections=room))
 
     def understand_handed(self, handed: Inherited) -> Settings:
         """What the parent's file says, with the parent's folder. Raises ConfigFaults."""
@@ -92,9 +97,9 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
         if handed is not None:
             process = Process(lambda: command.understand_handed(handed), handed)
             return uvloop.run(process.run(lambda _: _tell(handed))), ()
+        _open_many_files()
         settings = command.settings()
         lock = _lock(settings.data)
-        _warn_of_few_files(settings)
         try:
             if settings.workers > 1:
                 return uvloop.run(_supervise(command, settings, lock, say)), ()
@@ -138,26 +143,30 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _open_many_files() -> int:
-    """Raises this process's limit of open files as far as it may; returns what it is then."""
+def connections_that_fit(settings: Settings) -> int:
+    """``limits.connections``, or as many as the limit of open files has room for, two files to each.
+
+    With more, a connection could be taken and its blob not be opened; like this it is told to come again.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return settings.limits.connections
+    return max(_CONNECTIONS_MIN, min(settings.limits.connections, (files - _FILES_BESIDES) // 2))
+
+
+def _open_many_files() -> None:
+    """Raises this process's limit of open files as far as it may, and says so if that is not far."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
         except (OSError, ValueError):
-            pass
-    return soft
-
-
-def _warn_of_few_files(settings: Settings) -> None:
-    files = _open_many_files()
-    if files != resource.RLIM_INFINITY and files < settings.limits.connections + _FILES_BESIDES:
+            hard = soft
+    if hard != resource.RLIM_INFINITY and hard < _FILES_FEW:
         log.warning(
-            "%d files may be open at once, fewer than `limits.connections: %d` needs: connections beyond that are "
-            "closed at once. Raise it (LimitNOFILE= of systemd, --ulimit nofile= of docker).",
-            files,
-            settings.limits.connections,
+            "Only %d files may be open at once, which bounds the connections. Raise it (LimitNOFILE= of systemd, "
+            "--ulimit nofile= of docker).",
+            hard,
         )
 
 
