@@ -5,7 +5,6 @@ The deadlines of rows 69 to 72 are walked through with short times in tests/face
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import select
@@ -242,21 +241,6 @@ def test_row_81_a_flood_of_one_address_does_not_starve_the_others(unharmed: Grou
         for one in floods:
             one.join()
     assert sorted(times)[36] < 0.5
-
-
-def test_row_101_guessing_is_slowed_down_and_locks_nobody_out(unharmed: Ground) -> None:
-    def guess(password: str) -> int:
-        header = {"Authorization": f"Basic {_basic('bob', password)}"}
-        return unharmed.ask("GET", "/v2/", headers=header, who="").status
-
-    statuses = [guess(f"wrong-{number}") for number in range(11)]
-    assert statuses[0] == 401
-    assert statuses[-1] == 429
-    assert unharmed.ask("GET", "/v2/").status == 200, "another account from the same address"
-
-
-def _basic(name: str, password: str) -> str:
-    return base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def memory_of(pid: int) -> int:
