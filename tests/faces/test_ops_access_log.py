@@ -6,7 +6,9 @@ import base64
 import json
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,3 +158,26 @@ def test_a_client_cannot_forge_a_line_or_a_field(start_pierhead: StartPierhead) 
 )
 def test_what_does_not_print_is_escaped(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_the_servers_own_log_has_the_same_form(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead(house(log={"format": "json"}), environment={"SVC_ORCHESTRATOR_PASSWORD": ""})
+    server.wait_for_log('"level": "warning"')
+    told = [json.loads(line) for line in server.log.splitlines() if '"level": "warning"' in line]
+    assert any("svc-orchestrator" in one["event"] for one in told)
+    assert all(one["ts"].endswith("Z") and one["logger"].startswith("pierhead") for one in told)
+
+
+def test_nobody_waits_for_whoever_does_not_read_the_log(tmp_path: Path) -> None:
+    server = Pierhead(house(), tmp_path)
+    command, environment = list(server.command()), server.environment()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+        try:
+            wait_until(lambda: server.health() == 200, 20, "the server is ready")
+            with server.wire("main") as wire:
+                for _ in range(1500):
+                    wire.request("GET", "/v2/", headers={"User-Agent": "x" * 390}).expect(200)
+            process.terminate()
+            assert process.wait(15) == 0
+        finally:
+            process.kill()

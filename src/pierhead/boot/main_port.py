@@ -22,6 +22,7 @@ from pierhead.faces.ops.sink import Sink
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
 from pierhead.jobs.loop import Idle, Outcome
+from pierhead.repositories.proxy import ProxyStatus
 
 
 class MainPort:
@@ -80,6 +81,10 @@ class MainPort:
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step now, beside the loop that makes them by itself."""
         return self._house.background.reclaim or _nothing
+
+    async def proxies(self) -> Sequence[ProxyStatus]:
+        """As all workers see them together."""
+        return (await self.ops.total()).reading.proxies
 
     def why_not_ready(self) -> str | None:
         """None if all is well."""

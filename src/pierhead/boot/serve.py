@@ -81,8 +81,8 @@ class Process:
             await ports.close(self._drain_seconds)
             for task in self._tasks:
                 task.cancel()
-            await house.close()
             await main.close()
+            await house.close()
         return 0
 
     def _listen_for_signals(self, house: House, front: Front, ports: Ports, main: MainPort) -> None:

@@ -66,6 +66,10 @@ class Ops:
         """By this process, since its start."""
         return counted(self.meter, self._instruments.read())
 
+    async def total(self) -> Counted:
+        """By all processes that serve the same ports."""
+        return total(self.counted(), await asyncio.to_thread(self._instruments.others))
+
     async def __call__(self, ask: Ask) -> Answer:
         """Refusals are plain text here."""
         route = _ROUTES.get(ask.target)
@@ -92,12 +96,10 @@ class Ops:
         except (TimeoutError, Unavailable):
             storage = None
         async with self._rendering:
-            own = self.counted()
+            found = await self.total()
             self.meter.lag = 0.0
-            others = await asyncio.to_thread(self._instruments.others)
             accept = ask.get("Accept") or ""
-            render = self._exposition.render
-            body, content_type = await asyncio.to_thread(render, total(own, others), storage, accept)
+            body, content_type = await asyncio.to_thread(self._exposition.render, found, storage, accept)
         return Answer(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
 
     def _refused(self, ask: Ask, refusal: Refusal) -> Answer:

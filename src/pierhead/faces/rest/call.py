@@ -20,6 +20,7 @@ from pierhead.faces.door.connectors import address_of
 from pierhead.jobs.loop import Outcome
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.proxy import ProxyStatus
 from pierhead.repositories.table import Entry, Table
 
 ITEMS_DEFAULT: Final = 100
@@ -50,6 +51,7 @@ class Server(Protocol):
         """One step of reclaim, now."""
 
     def why_not_ready(self) -> str | None: ...
+    async def proxies(self) -> Sequence[ProxyStatus]: ...
     def listening(self) -> Sequence[Listening]: ...
 
 

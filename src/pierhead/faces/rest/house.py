@@ -40,7 +40,7 @@ async def status(call: Call) -> Json:
             if port.repository is None or port.repository in call.table.entries
         ],
         "storage": await _storage(call) if call.operates else None,
-        "upstreams": _upstreams(call) if call.operates else None,
+        "upstreams": await _upstreams(call) if call.operates else None,
         "warnings": list(server.warnings) if call.operates else None,
     }
 
@@ -76,7 +76,7 @@ async def storage(call: Call) -> Json:
 async def upstreams(call: Call) -> Json:
     """What proxies kept, and how the registries behind them do."""
     call.need_operator("see upstreams")
-    return shapes.page(_upstreams(call))
+    return shapes.page(await _upstreams(call))
 
 
 async def gc_preview(call: Call) -> Json:
@@ -124,9 +124,10 @@ async def _measured(call: Call) -> Storage | None:
         return None
 
 
-def _upstreams(call: Call) -> list[Json]:
+async def _upstreams(call: Call) -> list[Json]:
+    found = {one.name: one for one in await call.server.proxies()}
     return [
-        shapes.upstream(proxy.status(), proxy.upstream.name, proxy.upstream.host)
+        shapes.upstream(found.get(entry.name) or proxy.status(), proxy.upstream.name, proxy.upstream.host)
         for entry in call.table.entries.values()
         if isinstance(proxy := entry.repository, Proxy)
     ]
