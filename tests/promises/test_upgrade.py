@@ -1,20 +1,24 @@
-"""A data folder that another version has written, or that is none of this program's."""
+"""A data folder that another version has written, that is none of this program's, or that is a copy of another."""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import apsw
 import pytest
 
 from pierhead.adapters.sqlite.connect import SCHEMA_VERSION
+from pierhead.boot.ports import DRAIN_SECONDS
 from pierhead.boot.wire import DATABASE_FILE
 from tests.peers.fixtures import StartPierhead
 from tests.peers.images import image
 from tests.peers.pierhead import Pierhead
-from tests.peers.processes import run
+from tests.peers.processes import plain_environment, run
+from tests.peers.wire import Wire
 from tests.promises.houses import DEV, hosted_only
-from tests.promises.ledger import plain_layer
+from tests.promises.ledger import Ledger, plain_layer, push_until, verify, verify_whole
 
 
 def pragma(data: Path, statement: str) -> object:
@@ -86,3 +90,77 @@ def test_a_file_that_is_not_this_programs_is_refused_with_a_sentence_and_left_as
     before = file.read_bytes()
     assert sentence in says_when_started(server)
     assert file.read_bytes() == before
+
+
+OPERATE = Path(__file__).parents[2] / "docs/operate.md"
+
+
+def documented(heading: str, data: Path, backup: Path) -> str:
+    """The first shell block below a heading of docs/operate.md, for other folders and this Python."""
+    section = OPERATE.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    found = re.search(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    changed = {
+        "/opt/pierhead/bin/python": sys.executable,
+        "/var/lib/pierhead": str(data),
+        "/backup/pierhead": str(backup),
+    }
+    text = found[1]
+    for one, other in changed.items():
+        assert one in text or one != "/var/lib/pierhead"
+        text = text.replace(one, other)
+    return text
+
+
+def test_a_backup_as_documented_while_pushes_go_on_opens_with_all_that_was_acknowledged_before(
+    start_pierhead: StartPierhead, tmp_path: Path
+) -> None:
+    server = start_pierhead(hosted_only())
+    backup = tmp_path / "backup"
+    backup.mkdir(mode=0o700)
+    before, meanwhile = [Ledger("backup/before")], [Ledger("backup/meanwhile")]
+    push_until(lambda: server.wire(DEV), before, 40, seed=1, then=lambda: None)
+    password = server.admin_password
+
+    def back_up() -> None:
+        shell(documented("Backup", server.data, backup))
+
+    push_until(lambda: server.wire(DEV), meanwhile, 20, seed=2, then=back_up)
+    assert shell(documented("When the disk fails", server.data, backup)) == ""
+    copy = Pierhead(hosted_only(), tmp_path / "restored")
+    backup.rename(copy.data)
+    with copy, Wire(copy.port(DEV), "admin", password) as wire:
+        verify(wire, before[0])
+        for name in wire.request("GET", "/v2/_catalog").expect(200).json()["repositories"]:
+            for tag in wire.tags(name):
+                verify_whole(wire, name, wire.get_manifest(name, tag).expect(200).body)
+
+
+def test_a_blob_that_was_changed_on_the_disk_is_found_as_documented(
+    start_pierhead: StartPierhead, tmp_path: Path
+) -> None:
+    server = start_pierhead(hosted_only())
+    with server.wire(DEV) as wire:
+        wire.push("upgrade/damaged", "1", image([plain_layer(300_000, 1)], seed=1))
+    stored = next(path for path in (server.data / "blobs/sha256").glob("*/*"))
+    stored.chmod(0o600)
+    with stored.open("r+b") as file:
+        file.write(b"rot")
+    assert stored.name in shell(documented("When the disk fails", server.data, tmp_path))
+
+
+def shell(lines: str) -> str:
+    """Run it as a person would; what it prints."""
+    done = run(["sh", "-c", lines], environment=plain_environment(Path("/tmp")), check=False)
+    assert done.returncode == 0 or "FAILED" in done.stdout, done.stderr
+    return done.stdout
+
+
+def test_the_unit_gives_the_drain_its_time_and_starts_what_there_is() -> None:
+    unit = (Path(__file__).parents[2] / "examples/systemd/pierhead.service").read_text()
+    keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    assert int(keys["TimeoutStopSec"]) > DRAIN_SECONDS
+    assert keys["RestartPreventExitStatus"] == "2"
+    told = run([sys.executable, "-m", "pierhead", "serve", "--help"], environment=plain_environment(Path("/tmp")))
+    for option in re.findall(r"--\w+", keys["ExecStart"]):
+        assert option in told.stdout
