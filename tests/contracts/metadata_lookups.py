@@ -115,8 +115,8 @@ class LookupsContract(MetadataFixtures):
         assert [one.subject for one in pushed] == [Digest.of(subject)] * 2
         members = (dev.repository.id,)
 
-        async def listed(kind: str | None) -> list[tuple[str, str]]:
-            rows = await store.lookups.referrers(members, IMAGE, Digest.of(subject), kind)
+        async def listed(kind: str | None, after: int = 0, limit: int = 100) -> list[tuple[str, str]]:
+            rows = await store.lookups.referrers(members, IMAGE, Digest.of(subject), kind, after, limit)
             return [(row.digest, row.artifact_type) for row in rows]
 
         both = [(pushed[0].digest, "text/a"), (pushed[1].digest, "text/b")]
@@ -125,6 +125,10 @@ class LookupsContract(MetadataFixtures):
         assert await listed(None) == both
         assert await listed("text/b") == both[1:]
         assert await listed("text/c") == []
+        assert await listed(None, limit=1) == both[:1]
+        [first] = await store.lookups.referrers(members, IMAGE, Digest.of(subject), None, 0, 1)
+        assert await listed(None, first.manifest, 1) == both[1:]
+        assert await listed("text/a", first.manifest) == []
         await store.write(lambda tx: delete_manifest(tx, dev.deletion(), pushed[0].digest))
         assert await listed(None) == both[1:]
 

@@ -25,7 +25,7 @@ SUBJECT = Digest.of(b"subject")
 
 
 def members(template: str, count: int = GROUP) -> str:
-    return template.replace("{members}", ",".join("?" * count)).replace("{typed}", "AND r.artifact_type=?")
+    return template.replace("{members}", ",".join("?" * count))
 
 
 INDEXES = {
@@ -58,8 +58,18 @@ INDEXES = {
         ["blobs_1 (digest=?)", "blob_links_by_blob (blob_id=?)", "INTEGER PRIMARY KEY"],
     ),
     "referrers": (
-        members(lookups.REFERRERS),
-        ["images_by_name", "PRIMARY KEY (image_id=? AND subject=? AND artifact_type=?)", "INTEGER PRIMARY KEY"],
+        lookups.referrers_page(GROUP, typed=True),
+        [
+            *["PRIMARY KEY (image_id=? AND subject=? AND artifact_type=? AND manifest_id>?)", "images_by_name"] * GROUP,
+            "INTEGER PRIMARY KEY",
+        ],
+    ),
+    "referrers of all types": (
+        lookups.referrers_page(GROUP, typed=False),
+        [
+            *["referrers_in_order (image_id=? AND subject=? AND manifest_id>?)", "images_by_name"] * GROUP,
+            "INTEGER PRIMARY KEY",
+        ],
     ),
     "a stored manifest": (manifests._STORED, ["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"]),
     "tags of a manifest": (
@@ -188,7 +198,10 @@ HOT: dict[str, tuple[str, Callable[[Stocked], Sequence[object]]]] = {
     "a blob that every image has": (members(lookups.BLOB), lambda s: (Digest.of(LAYER).raw, *s.group, IMAGE)),
     "a page of tags": (lookups.merged(lookups.TAGS, GROUP, 4), lambda s: ("", 10, IMAGE, *s.group)),
     "a page of images": (lookups.merged(lookups.IMAGES, GROUP, 3), lambda s: ("", 10, *s.group)),
-    "referrers": (members(lookups.REFERRERS), lambda s: (SUBJECT.raw, "text/a", *s.group, IMAGE, 100)),
+    "referrers": (
+        lookups.referrers_page(GROUP, typed=True),
+        lambda s: (0, 100, IMAGE, SUBJECT.raw, "text/a", *s.group),
+    ),
     "tags of a manifest": (tags.OF_MANIFEST, lambda s: (_other_manifest(s), 1)),
     "an open tag": (tags._OPEN, lambda s: (1, "latest")),
     "due reviews": (blobs.DUE, lambda s: (2**62, 10)),

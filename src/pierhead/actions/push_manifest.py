@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
 
 from pierhead.commits.manifest import ManifestAccepted, ManifestPush
 from pierhead.commits.manifest import push_manifest as commit
+from pierhead.domain import limits
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import parse
 from pierhead.domain.names import Reference, Tag
 from pierhead.domain.refusals import DigestMismatch
 from pierhead.repositories.hosted import Hosted
-
-_PARSED_ON_THE_LOOP_BYTES_MAX: Final = 32 * 1024
 
 
 async def push_manifest(
@@ -31,7 +29,7 @@ async def push_manifest(
 
     Raises ManifestInvalid, ManifestBlobUnknown, DigestMismatch, TagWrittenOnce, RepositoryReadOnly.
     """
-    if len(body) <= _PARSED_ON_THE_LOOP_BYTES_MAX:
+    if len(body) <= limits.PARSED_ON_THE_LOOP_BYTES_MAX:
         parsed = parse(body, content_type)
     else:
         parsed = await asyncio.to_thread(parse, body, content_type)

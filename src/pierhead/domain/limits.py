@@ -11,6 +11,7 @@ TAGS_PER_PUSH_MAX: Final = 20
 
 # OCI distribution specification: at least 4 MiB should be accepted; containerd and containers/image take no more.
 MANIFEST_BYTES_MAX: Final = 4 * MIB
+PARSED_ON_THE_LOOP_BYTES_MAX: Final = 32 * KIB
 MANIFEST_NESTING_MAX: Final = 32
 MANIFEST_REFERENCES_MAX: Final = 4096
 INDEX_DEPTH_MAX: Final = 8
@@ -39,6 +40,8 @@ PAGE_ITEMS_MAX: Final = 1000
 PAGE_ITEMS_DEFAULT: Final = 1000
 PAGE_CURSOR_BYTES_MAX: Final = 4 * KIB
 REFERRERS_ITEMS_MAX: Final = 1000
+# oras-go and go-containerregistry read no more than 4 MiB of an index.
+REFERRERS_BYTES_MAX: Final = 3 * MIB
 RANGES_PER_READ_MAX: Final = 64
 
 WRITE_GROUP_MAX: Final = 64

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from pierhead.domain import limits
 from pierhead.domain.access import Principal, Right, Rule
 from pierhead.domain.digest import Digest
 from pierhead.domain.lookup import Reserve
@@ -22,7 +21,7 @@ from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.domain.refusals import Unavailable, UpstreamLimited
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import RepositoryId, TagHit
-from pierhead.repositories.hosted import local_referrers, stored_blob
+from pierhead.repositories.hosted import referrers_page, stored_blob
 from pierhead.repositories.kind import (
     MISSING,
     Caching,
@@ -197,7 +196,7 @@ class Group:
         return ImageList(images[:limit], len(images) > limit)
 
     async def referrers(
-        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0
     ) -> ReferrerList:
         """If a local member holds the subject, what local members list; else what proxies list as well.
 
@@ -205,12 +204,14 @@ class Group:
         stands beside the upstream's own.
         """
         plan = self._plan(who)
-        listed: dict[object, dict[str, object]] = {}
+        page = ReferrerList([])
         if plan.local.ids:
-            for entry in await local_referrers(self._lookups, plan.local.ids, image, subject, artifact_type):
-                listed.setdefault(entry["digest"], entry)
-            if await self._lookups.manifest(plan.local.ids, image, subject):
-                return ReferrerList(list(listed.values()))
+            page = await referrers_page(self._lookups, plan.local.ids, image, subject, artifact_type, after)
+            if after or await self._lookups.manifest(plan.local.ids, image, subject):
+                return page
+        if after:
+            return page
+        listed: dict[object, dict[str, object]] = {entry["digest"]: entry for entry in page.listed}
         left_out: list[str] = []
         for proxy in await _likeliest_first(plan.asked(image), image, subject):
             found = await proxy.referrers(who, image, subject, artifact_type)
@@ -219,7 +220,7 @@ class Group:
                 listed.setdefault(entry["digest"], entry)
             if found.listed:
                 break
-        return ReferrerList(list(listed.values())[: limits.REFERRERS_ITEMS_MAX], left_out)
+        return ReferrerList(list(listed.values()), left_out, page.after)
 
     # --- who is asked ------------------------------------------------------------------------------------------------
 

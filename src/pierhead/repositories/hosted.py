@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
+from typing import TypeVar
 
+from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import Index, parse, referrer_descriptor
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.ports.blobs import BlobStore, SendBytes
 from pierhead.ports.metadata.store import Lookups, Members
-from pierhead.ports.metadata.values import BlobRow, RepositoryId
+from pierhead.ports.metadata.values import BlobRow, RepositoryId, StoredManifest
 from pierhead.repositories.kind import MISSING, Found, ImageList, Missing, ReferrerList, StoredBlob, TagList
 from pierhead.repositories.parts import Parts
+
+Read = TypeVar("Read")
 
 
 class Hosted:
@@ -58,10 +64,10 @@ class Hosted:
         return ImageList(found[:limit], len(found) > limit)
 
     async def referrers(
-        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0
     ) -> ReferrerList:
         """Those that were pushed with this subject, and those that old clients keep under the fallback tag."""
-        return ReferrerList(await local_referrers(self._lookups, self._members, image, subject, artifact_type))
+        return await referrers_page(self._lookups, self._members, image, subject, artifact_type, after)
 
 
 def stored_blob(member: RepositoryName, row: BlobRow, blobs: BlobStore) -> StoredBlob:
@@ -74,22 +80,55 @@ def stored_blob(member: RepositoryName, row: BlobRow, blobs: BlobStore) -> Store
 async def local_referrers(
     lookups: Lookups, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
 ) -> list[dict[str, object]]:
+    """The first page of what local repositories hold."""
+    return list((await referrers_page(lookups, members, image, subject, artifact_type, 0)).listed)
+
+
+async def referrers_page(
+    lookups: Lookups, members: Members, image: ImageName, subject: Digest, artifact_type: str | None, after: int
+) -> ReferrerList:
     """What local repositories hold, each digest once, as descriptors of the referrers answer.
 
-    An index under the tag ``sha256-<hex>`` is merged in, as the specification asks ("Referrers Tag Schema"). Nobody
-    checked that what it lists refers to the subject, so these entries are marked.
+    The first page (``after`` 0) begins with what stands under the tag ``sha256-<hex>``, as the specification asks
+    ("Referrers Tag Schema"), unless it is listed anyway. Nobody checked that it refers to the subject, so these entries
+    are marked. Manifests are parsed in a thread: there may be a thousand of them, of megabytes each.
     """
+    most = limits.REFERRERS_ITEMS_MAX
+    rows = list(await lookups.referrers(members, image, subject, artifact_type, after, most + 1))
     listed: dict[str, dict[str, object]] = {}
-    for row in await lookups.referrers(members, image, subject, artifact_type):
+    size, taken = 0, 0
+    for row in rows[:most]:
         stored = await lookups.stored(row.manifest)
-        listed.setdefault(row.digest, referrer_descriptor(parse(stored.body, stored.media_type), row.digest))
-    fallback = Tag(f"{subject.algorithm}-{subject.hex}")
-    for hit in await lookups.tag(members, image, fallback):
-        stored = await lookups.stored(hit.manifest)
-        for entry in fallback_entries(stored.body, stored.media_type):
-            if artifact_type is None or entry.get("artifactType") == artifact_type:
-                listed.setdefault(str(entry["digest"]), entry)
-    return list(listed.values())
+        entry = await _off_the_loop(_descriptor, stored)
+        size += len(str(entry))
+        if size > limits.REFERRERS_BYTES_MAX and taken:
+            break
+        taken += 1
+        listed[row.digest] = entry
+    more = taken < len(rows)
+    if not after:
+        for hit in await lookups.tag(members, image, Tag(f"{subject.algorithm}-{subject.hex}")):
+            stored = await lookups.stored(hit.manifest)
+            for entry in await _off_the_loop(_fallback, stored):
+                if artifact_type is None or entry.get("artifactType") == artifact_type:
+                    listed.setdefault(str(entry["digest"]), entry)
+    return ReferrerList(list(listed.values()), after=rows[taken - 1].manifest if more and taken else 0)
+
+
+async def _off_the_loop(read: Callable[[StoredManifest], Read], stored: StoredManifest) -> Read:
+    """Large manifests are read in a thread; a small one costs less than the hop, and others get their turn."""
+    if len(stored.body) > limits.PARSED_ON_THE_LOOP_BYTES_MAX:
+        return await asyncio.to_thread(read, stored)
+    await asyncio.sleep(0)
+    return read(stored)
+
+
+def _descriptor(stored: StoredManifest) -> dict[str, object]:
+    return referrer_descriptor(parse(stored.body, stored.media_type), stored.digest)
+
+
+def _fallback(stored: StoredManifest) -> list[dict[str, object]]:
+    return fallback_entries(stored.body, stored.media_type)
 
 
 def fallback_entries(body: bytes, media_type: str) -> list[dict[str, object]]:

@@ -89,10 +89,14 @@ class ImageList:
 
 @dataclass(frozen=True, slots=True)
 class ReferrerList:
-    """``listed`` are descriptors as JSON objects, as the specification's answer wants them."""
+    """``listed`` are descriptors as JSON objects, as the specification's answer wants them.
+
+    ``after`` is what to ask for the next page with, 0 if there is none.
+    """
 
     listed: Sequence[dict[str, object]]
     left_out: Sequence[str] = field(default=())
+    after: int = 0
 
 
 class Repository(Protocol):
@@ -120,8 +124,9 @@ class Repository(Protocol):
     async def images(self, who: Principal, last: str, limit: int) -> ImageList: ...
 
     async def referrers(
-        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
-    ) -> ReferrerList: ...
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0
+    ) -> ReferrerList:
+        """One page; ``after`` is 0 for the first, then what the page before says. Raises Unavailable."""
 
 
 @runtime_checkable

@@ -299,11 +299,11 @@ class Proxy:
         return ImageList(found[:limit], len(found) > limit)
 
     async def referrers(
-        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None
+        self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0
     ) -> ReferrerList:
-        """What the upstream lists, by its referrers API or under the fallback tag."""
+        """What the upstream lists, by its referrers API or under the fallback tag; all of it on one page."""
         name = self.spelled(image)
-        return ReferrerList([]) if name is None else await self._lists.referrers(name, subject, artifact_type)
+        return ReferrerList([]) if name is None or after else await self._lists.referrers(name, subject, artifact_type)
 
     # --- what the house asks -----------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import apsw
 
@@ -69,11 +68,19 @@ SELECT b.id, b.digest, b.size, b.state, b.generation FROM blobs b CROSS JOIN blo
 CROSS JOIN images i ON i.id=l.image_id AND i.repository_id=?
 WHERE b.digest=? AND b.state=1 LIMIT 1
 """
+# A page of each member, merged, as of tags; ``name`` is what ``merged`` sorts by.
 REFERRERS = """
-SELECT m.digest, m.media_type, m.size, r.artifact_type, m.id FROM images i
-JOIN referrers r ON r.image_id=i.id AND r.subject=? {typed} JOIN manifests m ON m.id=r.manifest_id
-WHERE i.repository_id IN ({members}) AND i.name=? ORDER BY m.id LIMIT ?
+SELECT r.manifest_id AS name FROM referrers r
+WHERE r.image_id=(SELECT i.id FROM images i WHERE i.repository_id={member} AND i.name=?3)
+AND r.subject=?4 {typed} AND r.manifest_id>?1 ORDER BY r.manifest_id LIMIT ?2
 """
+
+
+def referrers_page(members: int, *, typed: bool) -> str:
+    """Parameters: after, limit, image, subject, the type if ``typed``, then the members."""
+    template = REFERRERS.replace("{typed}", "AND r.artifact_type=?5" if typed else "")
+    page = merged(template, members, 6 if typed else 5)
+    return f"SELECT m.digest, m.media_type, m.size, m.artifact_type, m.id FROM ({page}) JOIN manifests m ON m.id=name"
 
 
 def merged(template: str, members: int, first: int) -> str:
@@ -152,16 +159,18 @@ class SqliteLookups:
         return [ImageName(name) for (name,) in rows]
 
     async def referrers(
-        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
+        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None, after: int, limit: int
     ) -> Sequence[ReferrerRow]:
-        """Oldest first; the same manifest in two members comes twice."""
-        statement = REFERRERS.replace("{typed}", "" if artifact_type is None else "AND r.artifact_type=?")
-        typed: tuple[Any, ...] = () if artifact_type is None else (artifact_type,)
+        """See the port."""
+        typed = () if artifact_type is None else (artifact_type,)
         rows = self._execute(
-            self._statement(statement, len(members)),
-            (subject.raw, *typed, *members, image, limits.REFERRERS_ITEMS_MAX),
+            referrers_page(len(members), typed=bool(typed)),
+            (after, limit, image, subject.raw, *typed, *members),
         )
-        return [ReferrerRow(Digest.from_raw(r[0]), r[1], r[2], r[3], ManifestId(r[4])) for r in rows]
+        return [
+            ReferrerRow(Digest.from_raw(digest), media_type, size, artifact_type_, ManifestId(manifest))
+            for digest, media_type, size, artifact_type_, manifest in sorted(rows, key=lambda row: int(row[4]))
+        ]
 
     async def upload(self, upload: str) -> UploadRow | None:
         """See the port."""

@@ -11,7 +11,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX
 from pierhead.domain.names import ImageName
 from pierhead.domain.ranges import Page, parse_page
-from pierhead.domain.refusals import ImageUnknown
+from pierhead.domain.refusals import ImageUnknown, QueryInvalid
 from pierhead.faces.door.ask import Answer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.wire_json import encode
@@ -20,6 +20,7 @@ from pierhead.faces.v2.errors import JSON, VERSION, quoted
 from pierhead.repositories.kind import Missing
 from pierhead.repositories.table import Entry, Table
 
+_CURSOR_DIGITS_MAX: Final = 18
 _INDEX: Final = ("Content-Type", OCI_INDEX)
 
 
@@ -42,11 +43,16 @@ async def referrers(asked: Asked) -> Answer:
     _may_read(asked.who, asked.entry, asked.image)
     subject = Digest.parse(asked.item)
     artifact_type = asked.parameter("artifactType")
-    found = await asked.entry.repository.referrers(asked.who, asked.image, subject, artifact_type)
+    found = await asked.entry.repository.referrers(
+        asked.who, asked.image, subject, artifact_type, _cursor(asked.parameter("last"))
+    )
     body = encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(found.listed)})
     headers = [VERSION, _INDEX, *_warnings(found.left_out)]
     if artifact_type is not None:
         headers.append(("OCI-Filters-Applied", "artifactType"))
+    if found.after:
+        typed = "" if artifact_type is None else f"artifactType={quote(artifact_type, safe='')}&"
+        headers.append(("Link", f'<{asked.path}/referrers/{subject}?{typed}last={found.after}>; rel="next"'))
     return Answer(200, headers, body)
 
 
@@ -88,6 +94,15 @@ async def _everywhere(table: Table, who: Principal, page: Page) -> tuple[list[st
 def _page(parameters: list[tuple[str, str]]) -> Page:
     given = dict(reversed(parameters))
     return parse_page(given.get("n"), given.get("last"))
+
+
+def _cursor(last: str | None) -> int:
+    """Where a page of referrers begins, as the ``Link`` before said it. Raises QueryInvalid."""
+    if not last:
+        return 0
+    if not last.isascii() or not last.isdigit() or len(last) > _CURSOR_DIGITS_MAX:
+        raise QueryInvalid("last", "it is not from the Link of the page before")
+    return int(last)
 
 
 def _reads(who: Principal, entry: Entry) -> bool:

@@ -260,8 +260,9 @@ class Lookups(Protocol):
         """Images that hold something, above ``last``, sorted, without doubles."""
 
     async def referrers(
-        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None
-    ) -> Sequence[ReferrerRow]: ...
+        self, members: Members, image: ImageName, subject: Digest, artifact_type: str | None, after: int, limit: int
+    ) -> Sequence[ReferrerRow]:
+        """By manifest id, those above ``after``, each once; ``artifact_type`` None takes all types."""
 
     async def upload(self, upload: str) -> UploadRow | None: ...
 

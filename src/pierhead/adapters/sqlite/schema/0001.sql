@@ -107,6 +107,7 @@ CREATE TABLE referrers (
     manifest_id INTEGER NOT NULL REFERENCES manifests (id),
     PRIMARY KEY (image_id, subject, artifact_type, manifest_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX referrers_in_order ON referrers (image_id, subject, manifest_id);
 CREATE INDEX referrers_by_manifest ON referrers (manifest_id, image_id);
 
 CREATE TABLE uploads (
