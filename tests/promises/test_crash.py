@@ -77,6 +77,31 @@ def test_an_upload_goes_on_after_a_kill_where_the_server_says_that_it_stands(sta
         assert wire.get_blob("crash/resumed", whole.digest).expect(200).body == whole.data
 
 
+def test_clients_that_leave_in_the_midst_of_a_pull_or_a_push_leave_nothing_open(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead(hosted_only())
+    large = Blob(random_bytes(8_000_000, 1), "application/octet-stream")
+    with server.wire(DEV) as wire:
+        wire.push_blob("leaving/large", large)
+        location = wire.upload_start("leaving/large")
+        authorization = wire._authorization
+    before = open_files_of(server.pid)
+    head = f"Host: x\r\nAuthorization: {authorization}\r\n"
+    pull = f"GET /v2/leaving/large/blobs/{large.digest} HTTP/1.1\r\n{head}\r\n".encode()
+    for _ in range(300):
+        with socket.create_connection((LOOPBACK, server.port(DEV)), 10) as sock:
+            sock.sendall(pull)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+    half_a_chunk(server, location, large.data, 3_000_000).close()
+    server.wait_for_log('"PATCH ')  # the access log says when a request has ended
+    wait_until(lambda: open_files_of(server.pid) <= before + 2, 15, "all files and connections are closed")
+    with server.wire(DEV) as wire:
+        status = wire.request("GET", location).expect(204)
+        held = int(status.headers["Range"].partition("-")[2]) + 1
+        assert held <= 3_000_000
+        finish = f"{location}?digest={large.digest}"
+        wire.request("PUT", finish, large.data[held:], {"Content-Range": f"{held}-{large.size - 1}"}).expect(201)
+
+
 def half_a_chunk(server: Pierhead, location: str, rest: bytes, sent: int) -> socket.socket:
     """A PATCH that announces all of `rest` and stops after `sent` bytes."""
     with server.wire(DEV) as wire:
