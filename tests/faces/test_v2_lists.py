@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faces.v2_house import Place, house, ways
+from tests.faces.v2_house import Place, house, sha512, ways
 from tests.peers.images import OCI_INDEX, Blob, artifact, image, index, json_blob, sha256
 from tests.peers.pierhead import Pierhead
 from tests.peers.wire import Answer
@@ -213,3 +213,13 @@ class TestReferrers:
         assert marked == [old.digest]
         filtered = self.referrers(place, "ref/fallback", subject.digest, "?artifactType=application%2Fvnd.old")
         assert [one["digest"] for one in filtered.json()["manifests"]] == [old.digest]
+
+    def test_the_fallback_tag_of_a_sha512_subject_has_64_digits(self, place: Place) -> None:
+        subject, name = sha512(b"any"), f"{place.prefix}ref/fallback512"
+        old = artifact(payload=b"old")
+        place.wire.push(name, old.digest, old)
+        entries = [{**old.manifest.descriptor(), "artifactType": "application/vnd.old"}]
+        body = json_blob({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, OCI_INDEX)
+        place.wire.put_manifest(name, subject.replace(":", "-")[: len("sha512-") + 64], body).expect(201)
+        [listed] = self.referrers(place, "ref/fallback512", subject).json()["manifests"]
+        assert listed["digest"] == old.digest

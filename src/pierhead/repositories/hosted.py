@@ -89,9 +89,9 @@ async def referrers_page(
 ) -> ReferrerList:
     """What local repositories hold, each digest once, as descriptors of the referrers answer.
 
-    The first page (``after`` 0) begins with what stands under the tag ``sha256-<hex>``, as the specification asks
-    ("Referrers Tag Schema"), unless it is listed anyway. Nobody checked that it refers to the subject, so these entries
-    are marked. Manifests are parsed in a thread: there may be a thousand of them, of megabytes each.
+    The first page (``after`` 0) holds as well what stands under the subject's fallback tag and is not listed anyway.
+    Nobody checked that it refers to the subject, so these entries are marked. Large manifests are parsed in a thread:
+    there may be a thousand of them, of megabytes each.
     """
     most = limits.REFERRERS_ITEMS_MAX
     rows = list(await lookups.referrers(members, image, subject, artifact_type, after, most + 1))
@@ -107,12 +107,18 @@ async def referrers_page(
         listed[row.digest] = entry
     more = taken < len(rows)
     if not after:
-        for hit in await lookups.tag(members, image, Tag(f"{subject.algorithm}-{subject.hex}")):
+        for hit in await lookups.tag(members, image, fallback_tag(subject)):
             stored = await lookups.stored(hit.manifest)
             for entry in await _off_the_loop(_fallback, stored):
                 if artifact_type is None or entry.get("artifactType") == artifact_type:
                     listed.setdefault(str(entry["digest"]), entry)
     return ReferrerList(list(listed.values()), after=rows[taken - 1].manifest if more and taken else 0)
+
+
+def fallback_tag(subject: Digest) -> Tag:
+    """Where clients keep referrers in registries without the API; the digest is cut at 64 digits (OCI distribution
+    specification, "Referrers Tag Schema")."""
+    return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
 
 
 async def _off_the_loop(read: Callable[[StoredManifest], Read], stored: StoredManifest) -> Read:

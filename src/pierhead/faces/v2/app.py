@@ -45,6 +45,7 @@ VERBS: Final[dict[tuple[Kind, str], Verb]] = {
 _LABELS: Final = {kind: kind.name.lower() for kind in Kind}
 """How metrics call routes."""
 _ROUTES_REMEMBERED_MAX: Final = 4_096
+_REMEMBERED_CHARACTERS_MAX: Final = 512
 
 
 class V2:
@@ -121,7 +122,7 @@ class V2:
                 else:
                     image = ImageName.parse(route.name)
             found = (route, repository, image)
-            if route.kind in (Kind.MANIFEST, Kind.BLOB, Kind.PING):
+            if route.kind in (Kind.MANIFEST, Kind.BLOB, Kind.PING) and len(target) <= _REMEMBERED_CHARACTERS_MAX:
                 if len(self._routes) >= _ROUTES_REMEMBERED_MAX:
                     self._routes.clear()
                 self._routes[key] = found

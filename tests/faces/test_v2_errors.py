@@ -1,0 +1,60 @@
+"""Refusals in the words of the specification: every one has its code, and none but those that it lists."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from pierhead.domain import refusals
+from pierhead.domain.refusals import Refusal, Unavailable
+from pierhead.faces.v2.errors import TABLE, quoted, unavailable
+
+# OCI distribution specification, "Error Codes"; UNAVAILABLE is distribution's own and stands on 5xx only.
+SPECIFIED = {
+    "BLOB_UNKNOWN",
+    "BLOB_UPLOAD_INVALID",
+    "BLOB_UPLOAD_UNKNOWN",
+    "DIGEST_INVALID",
+    "MANIFEST_BLOB_UNKNOWN",
+    "MANIFEST_INVALID",
+    "MANIFEST_UNKNOWN",
+    "NAME_INVALID",
+    "NAME_UNKNOWN",
+    "SIZE_INVALID",
+    "UNAUTHORIZED",
+    "DENIED",
+    "UNSUPPORTED",
+    "TOOMANYREQUESTS",
+}
+
+
+def all_refusals() -> Iterator[type[Refusal]]:
+    for _, one in inspect.getmembers(refusals, inspect.isclass):
+        if issubclass(one, Refusal) and one is not Refusal:
+            yield one
+
+
+@pytest.mark.parametrize("kind", list(all_refusals()), ids=lambda kind: kind.__name__)
+def test_each_refusal_has_a_status_and_a_code_of_the_specification(kind: type[Refusal]) -> None:
+    status, code = TABLE[kind]
+    assert code in SPECIFIED
+    assert 400 <= status < 500
+    assert (status == 429) == (code == "TOOMANYREQUESTS")
+    assert (status == 401) == (code == "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(("kind", "status"), [("bad_answer", 502), ("down", 503), ("slow", 504)])
+def test_trouble_outside_is_5xx_with_its_reason_in_the_warning_too(kind: str, status: int) -> None:
+    answer = unavailable(Unavailable('Docker Hub says "no".', kind=kind, retry_after=7))
+    headers = dict(answer.headers)
+    assert answer.status == status
+    assert headers["Retry-After"] == "7"
+    assert headers["Warning"] == "199 - \"Docker Hub says 'no'.\""
+    assert b'"UNAVAILABLE"' in bytes(answer.body)
+
+
+def test_what_stands_in_a_header_is_plain_and_bounded() -> None:
+    assert quoted('a"b\\c\r\nX: 1é') == "a'b'c''X: 1'"
+    assert len(quoted("x" * 10_000)) == 400
