@@ -131,8 +131,7 @@ def _child(found: ListedChild) -> Json:
 def _platform_of(config: Mapping[str, object] | None) -> list[Json]:
     if config is None:
         return []
-    parts = [config.get(key) for key in ("os", "architecture", "variant")]
-    told = "/".join(part for part in parts if isinstance(part, str) and part)
+    told = "/".join(part for key in ("os", "architecture", "variant") if (part := _text(config.get(key))))
     return [{"platform": told, "digest": None, "media_type": None, "size": None, "kept": True}] if told else []
 
 
