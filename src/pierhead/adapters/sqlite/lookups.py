@@ -6,12 +6,13 @@ Members come as one ``IN`` list and go back unordered: sorting in SQL costs twic
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apsw
 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.manifests import read_stored
+from pierhead.adapters.sqlite.remembered import Remembered
 from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
@@ -93,17 +94,25 @@ def merged(template: str, members: int, first: int) -> str:
 class SqliteLookups:
     """Implements ``ports.metadata.store.Lookups`` on one connection that belongs to the event loop's thread."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, commits: Callable[[], int] | None = None) -> None:
+        """``commits`` counts the commits of the only process that writes; None if others may write as well."""
         self._connection = connection
+        self._tags = Remembered[tuple[TagHit, ...]](commits, limits.TAGS_REMEMBERED_MAX)
+        self._blobs = Remembered[tuple[RepositoryId, BlobRow]](commits, limits.BLOBS_REMEMBERED_MAX)
         self._execute = connection.execute
         self._statements: dict[tuple[str, int], str] = {}
         self._bodies: OrderedDict[ManifestId, StoredManifest] = OrderedDict()
         self._body_bytes = 0
 
     async def tag(self, members: Members, image: ImageName, tag: Tag) -> Sequence[TagHit]:
-        """See the port."""
-        rows = self._execute(self._statement(TAG, len(members)), (tag, *members, image))
-        return [TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows]
+        """Remembered until the next commit: the same few tags are pulled over and over."""
+        key = (members, image, tag)
+        found = self._tags.get(key)
+        if found is None:
+            rows = self._execute(self._statement(TAG, len(members)), (tag, *members, image))
+            found = tuple(TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows)
+            self._tags.put(key, found)
+        return found
 
     async def manifest(self, members: Members, image: ImageName, digest: Digest) -> Sequence[TagHit]:
         """See the port."""
@@ -125,9 +134,16 @@ class SqliteLookups:
         return found
 
     async def blob(self, members: Members, image: ImageName, digest: Digest) -> tuple[RepositoryId, BlobRow] | None:
-        """Any member's will do: the bytes are the same."""
-        row = self._execute(self._statement(BLOB, len(members)), (digest.raw, *members, image)).fetchone()
-        return None if row is None else (RepositoryId(row[6]), blob_row(row[:6]))
+        """Any member's will do: the bytes are the same. Remembered until the next commit."""
+        key = (members, image, digest)
+        found = self._blobs.get(key)
+        if found is None:
+            row = self._execute(self._statement(BLOB, len(members)), (digest.raw, *members, image)).fetchone()
+            if row is None:
+                return None
+            found = (RepositoryId(row[6]), blob_row(row[:6]))
+            self._blobs.put(key, found)
+        return found
 
     async def known(self, digest: Digest) -> BlobRow | None:
         """What the store holds under ``digest``, whoever was given it; not for answering clients."""

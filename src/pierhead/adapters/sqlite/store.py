@@ -34,7 +34,7 @@ class SqliteStore:
         self._path = path
         self._writer = writer
         self._reading = connect(path, writable=False)
-        self.lookups = SqliteLookups(self._reading)
+        self.lookups = SqliteLookups(self._reading, None if writer.shared else lambda: writer.commits)
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -67,7 +67,7 @@ class SqliteStore:
     @property
     def commits(self) -> tuple[int, int]:
         """Since the start, by this process: commits, and writes in them."""
-        return self._writer.commits
+        return self._writer.counted
 
     def health(self) -> str | None:
         """Why writes are refused."""

@@ -53,8 +53,11 @@ class Writer:
         self._full_sync = True
         self._log_pages = 0
         self.failed: str | None = None
-        self.commits = (0, 0)
-        """How many there were, and how many operations in them."""
+        self.shared = shared
+        self.commits = 0
+        """How many groups were committed, or may have been; moves on before anybody is told."""
+        self.counted = (0, 0)
+        """Commits, and operations in them."""
         self._closed = False
         self._connection.set_wal_hook(self._note_log)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -101,6 +104,7 @@ class Writer:
                     break
             if batch:
                 self._commit_group(batch)
+                self.commits += 1
                 self._loop.call_soon_threadsafe(_deliver, batch)
                 if self._log_pages >= limits.WAL_CHECKPOINT_PAGES:
                     self._checkpoint()
@@ -154,7 +158,7 @@ class Writer:
             execute("RELEASE one")
         self._faults.hit(FaultPoint.GROUP_DONE)
         execute("COMMIT")
-        self.commits = (self.commits[0] + 1, self.commits[1] + len(batch))
+        self.counted = (self.counted[0] + 1, self.counted[1] + len(batch))
         self._faults.hit(FaultPoint.GROUP_COMMITTED)
 
     def _roll_back(self) -> None:
