@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.processes import Run, wrk
@@ -36,25 +37,51 @@ class Goal:
         return self.ratio >= self.bound if self.least else self.ratio <= self.bound
 
 
-def pulls(subject: Subject, seconds: float) -> list[Row]:
-    """Manifest by tag and digest, and blobs of each size."""
-    found: list[Row] = []
-    if subject.name != "nginx":
-        run = wrk(subject.pid, subject.url(f"/v2/{NAME}/manifests/1.0.0"), seconds, subject.headers)
-        found.append(_row("manifest by tag", subject, run))
-    for size, digest in subject.digests.items():
-        path = f"/{digest.partition(':')[2]}" if subject.name == "nginx" else f"/v2/{NAME}/blobs/{digest}"
-        found.append(_row(f"blob of {size}", subject, wrk(subject.pid, subject.url(path), seconds, subject.headers)))
+def pulls(subjects: Sequence[Subject], seconds: float, rounds: int) -> list[Row]:
+    """Manifest by tag, and blobs of each size. The servers take turns and the best round of each counts: a shared
+    machine is slow for a while and then fast again, and a ratio must not depend on whose turn that was."""
+    found = _turns(
+        "manifest by tag", [s for s in subjects if s.name != "nginx"], rounds, lambda s: _manifest(s, seconds)
+    )
+    for size in subjects[0].digests:
+        found += _turns(f"blob of {size}", subjects, rounds, lambda s, size=size: _blob(s, size, seconds))  # type: ignore[misc]
     return found
 
 
-def pushes(subject: Subject, seconds: float, large: int, count: int) -> list[Row]:
-    """``count`` large blobs one after another, and small images from 16 clients."""
-    warm(count * large * 2)
-    return [
-        _row("push of a large blob", subject, subject.pushed(str(large), count, 1)),
-        _row("push of a small image, 16 clients", subject, subject.pushed("small", seconds, 16)),
-    ]
+def pushes(subjects: Sequence[Subject], seconds: float, rounds: int, large: int, count: int) -> list[Row]:
+    """``count`` large blobs one after another, and small images from 16 clients, in turns as above."""
+    found: list[Row] = []
+    runs: dict[str, list[Run]] = {subject.name: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject in subjects:
+            warm(count * large * 2)
+            runs[subject.name].append(subject.pushed(str(large), count, 1))
+    found += [_best("push of a large blob", name, done) for name, done in runs.items()]
+    return found + _turns(
+        "push of a small image, 16 clients", subjects, rounds, lambda subject: subject.pushed("small", seconds, 16)
+    )
+
+
+def _manifest(subject: Subject, seconds: float) -> Run:
+    return wrk(subject.pid, subject.url(f"/v2/{NAME}/manifests/1.0.0"), seconds, subject.headers)
+
+
+def _blob(subject: Subject, size: str, seconds: float) -> Run:
+    digest = subject.digests[size]
+    path = f"/{digest.partition(':')[2]}" if subject.name == "nginx" else f"/v2/{NAME}/blobs/{digest}"
+    return wrk(subject.pid, subject.url(path), seconds, subject.headers)
+
+
+def _turns(what: str, subjects: Sequence[Subject], rounds: int, run: Callable[[Subject], Run]) -> list[Row]:
+    runs: dict[str, list[Run]] = {subject.name: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject in subjects:
+            runs[subject.name].append(run(subject))
+    return [_best(what, name, done) for name, done in runs.items()]
+
+
+def _best(what: str, who: str, runs: Sequence[Run]) -> Row:
+    return Row(what, who, min(run.each for run in runs), max(run.rate for run in runs))
 
 
 def warm(size: int) -> None:
@@ -122,7 +149,3 @@ def goals(rows: list[Row], sha256: float) -> list[Goal]:
         )
     )
     return found
-
-
-def _row(what: str, subject: Subject, run: Run) -> Row:
-    return Row(what, subject.name, run.each, run.rate)
