@@ -28,8 +28,8 @@ class LookupsContract(MetadataFixtures):
         assert sorted((hit.repository, hit.manifest) for hit in by_digest) == sorted(
             (hit.repository, hit.manifest) for hit in hits
         )
-        assert await store.lookups.tag(members[:1], IMAGE, Tag("1.0")) == []
-        assert await store.lookups.tag(members, ImageName("another/image"), Tag("1.0")) == []
+        assert not await store.lookups.tag(members[:1], IMAGE, Tag("1.0"))
+        assert not await store.lookups.tag(members, ImageName("another/image"), Tag("1.0"))
 
     async def test_a_blob_is_found_only_where_it_was_given(self, store: Store) -> None:
         dev, uat = await shelf(store), await shelf(store, "uat")
