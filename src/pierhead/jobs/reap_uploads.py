@@ -37,7 +37,7 @@ class ReapUploads:
         """One step: a batch of sessions; after the last batch, the files that belong to none."""
         try:
             return await self._step()
-        except (Unavailable, StoreFailed) as error:
+        except (Unavailable, StoreFailed, OSError) as error:
             return Failed(str(error))
 
     async def _step(self) -> Outcome:
@@ -51,9 +51,10 @@ class ReapUploads:
         sessions, more = taken
         dropped = await self._drop([upload for upload in sessions if upload in written])
         if not more:
-            stale = [upload for upload, at in files if at < before and await self.store.lookups.upload(upload) is None]
-            dropped += await self._drop(stale)
-        if not sessions and not dropped:
+            gone = frozenset(sessions)
+            stale = [upload for upload, at in files if at < before and upload not in gone]
+            dropped += await self._drop([each for each in stale if await self.store.lookups.upload(each) is None])
+        if not sessions and not dropped and not more:
             return Idle()
         return Worked(f"{len(sessions)} idle uploads forgotten, {dropped} files deleted", more=more)
 

@@ -44,7 +44,7 @@ class Reclaim:
         """One step, to be called again at once while it says ``more``."""
         try:
             return await self._step()
-        except (Unavailable, StoreFailed) as error:
+        except (Unavailable, StoreFailed, OSError) as error:
             return Failed(str(error))
 
     async def _step(self) -> Outcome:

@@ -41,7 +41,7 @@ class Scrub:
         """Walks through everything that is stored, once."""
         try:
             return await self._walk()
-        except (Unavailable, StoreFailed, TimeoutError) as error:
+        except (Unavailable, StoreFailed, OSError) as error:  # TimeoutError is an OSError too
             return Failed(str(error))
 
     async def _walk(self) -> Outcome:
