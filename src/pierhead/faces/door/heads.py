@@ -10,6 +10,8 @@ from pierhead.faces.door.ask import Answer, Headers
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 JSON: Final = ("Content-Type", "application/json")
+# What Docker knows a registry by, on refusals too: whatever is broken here was meant for one.
+REGISTRY: Final = ("Docker-Distribution-Api-Version", "registry/2.0")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -57,7 +59,7 @@ class Heads:
 def refusal(status: int, code: str, message: str, headers: Headers = (), *, close: bool = True) -> Answer:
     """An error answer in the form of the OCI distribution-spec ("Error Codes"); never holds bytes of the client."""
     body = dumps({"errors": [{"code": code, "message": message, "detail": None}]}).encode()
-    pairs = (JSON, *(headers if isinstance(headers, list | tuple) else dict(headers).items()))
+    pairs = (REGISTRY, JSON, *(headers if isinstance(headers, list | tuple) else dict(headers).items()))
     return Answer(status, pairs, body, close=close)
 
 
