@@ -129,7 +129,7 @@ def test_a_tag_moves_where_the_policy_lets_it(place: Place) -> None:
     check(place, "mov/ing", first.digest, first.manifest)
 
 
-def test_sha512_manifests(place: Place) -> None:
+def test_manifests_named_by_sha512(place: Place) -> None:
     one = image(seed=11)
     push(place, "sha/512", "sha256", one)
     digest = sha512(one.manifest.data)

@@ -113,7 +113,7 @@ def test_a_cancelled_upload_is_gone(place: Place) -> None:
         assert place.follow("PUT", f"{location}?digest={sha256(sent)}", b"").status == 404
 
 
-def test_sha512_all_ways(place: Place) -> None:
+def test_sha512_blobs_all_ways(place: Place) -> None:
     for number, size in enumerate((10, 40_000)):
         blob = octets(size, 60 + number)
         digest = sha512(blob.data)
@@ -200,7 +200,7 @@ class TestMounts:
         fresh = place.follow("POST", f"/v2/once/some/thing/blobs/uploads/?mount={blob.digest}", b"").expect(202)
         place.follow("DELETE", fresh.headers["Location"]).expect(204)
 
-    def test_sha512_too(self, place: Place) -> None:
+    def test_a_blob_named_by_sha512(self, place: Place) -> None:
         blob = octets(100, 16)
         digest = sha512(blob.data)
         place.ask("POST", "mount/512", f"blobs/uploads/?digest={digest}", blob.data, SENT).expect(201)
