@@ -290,7 +290,7 @@ class Store(Protocol):
         """Runs ``fn`` in a worker thread over one snapshot, for at most five seconds."""
 
     def check(self) -> Awaitable[Sequence[str]]:
-        """Reads the whole database in a worker thread; returns what is wrong with it, and refuses writes if anything."""
+        """Reads the whole database in a worker thread; returns what is wrong, and then refuses writes."""
 
     def health(self) -> str | None:
         """Why writes are refused, None if they are not."""
