@@ -11,9 +11,21 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.refusals import BlobNamedByManifest
 from pierhead.ports.metadata.store import Store, Tx
-from pierhead.ports.metadata.values import BlobId, BlobState, Event, ImageId, NewManifest
+from pierhead.ports.metadata.values import BlobState, Event, ImageId
 from tests.contracts.metadata import MetadataFixtures, pointed_at
-from tests.contracts.rows import DAY, HOUR, IMAGE, SECOND, HandClock, Shelf, generation, later, manifest, shelf
+from tests.contracts.rows import (
+    DAY,
+    HOUR,
+    IMAGE,
+    SECOND,
+    HandClock,
+    Shelf,
+    cache_manifest,
+    generation,
+    later,
+    manifest,
+    shelf,
+)
 
 
 class LookupsContract(MetadataFixtures):
@@ -201,6 +213,32 @@ class WayOutContract(MetadataFixtures):
         assert await review(store) == (0, 0, 0, [])
         assert await served(store, dev, digest)
 
+    async def test_a_lease_keeps_a_blob_whose_review_comes_before_its_end(self, store: Store, clock: HandClock) -> None:
+        dev = await shelf(store)
+        digest = await store.write(lambda tx: dev.land(tx, b"blob"))
+        row = await store.lookups.known(digest)
+        assert row is not None
+        await store.write(lambda tx: tx.reclaims.review([row.id], tx.now))
+        assert await review(store) == (1, 0, 0, [])
+        due = await store.lookups.review(row.id)
+        assert due is not None
+        assert DAY - HOUR < due - clock.now() < DAY + HOUR
+
+    async def test_a_condemned_blob_that_a_manifest_names_is_live_after_its_review(
+        self, store: Store, clock: HandClock
+    ) -> None:
+        dev = await shelf(store)
+        digest = await store.write(lambda tx: dev.land(tx, b"blob"))
+        clock.advance(DAY + SECOND)
+        await review(store)
+        await store.write(lambda tx: dev.push(tx, manifest(b"blob"), "1.0"))
+        clock.advance(HOUR + SECOND)
+        assert await review(store) == (1, 0, 0, [])
+        row = await store.lookups.known(digest)
+        assert row is not None
+        assert row.state is BlobState.LIVE
+        assert await store.lookups.review(row.id) is None
+
     async def test_new_bytes_of_a_blob_that_is_being_deleted_outlive_the_old_ones(
         self, store: Store, clock: HandClock
     ) -> None:
@@ -291,15 +329,6 @@ class WayOutContract(MetadataFixtures):
 
 def image_of(tx: Tx, at: Shelf) -> ImageId:
     return tx.images.ensure(at.repository.id, at.image)
-
-
-def cache_manifest(tx: Tx, at: Shelf, layer: bytes) -> None:
-    """As a proxy does: the manifest is kept although its blobs are not here yet."""
-    body = manifest(layer)
-    rows = tx.blobs.expect([(Digest.of(layer), len(layer))])
-    blobs: tuple[BlobId, ...] = tuple(row.id for row in rows.values())
-    found = tx.manifests.put(NewManifest(Digest.of(body), "", "", body, None, blobs, ()))
-    tx.manifests.link(image_of(tx, at), [found])
 
 
 async def review(store: Store) -> tuple[int, int, int, list[Digest]]:

@@ -16,7 +16,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.blobs import Landed
 from pierhead.ports.metadata.store import Store, Tx
-from pierhead.ports.metadata.values import RepositoryRow
+from pierhead.ports.metadata.values import NewManifest, RepositoryRow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +111,16 @@ def index(*children: bytes) -> bytes:
     """The bytes of an index over these manifests."""
     listed = [descriptor(child, OCI_MANIFEST) for child in children]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}).encode()
+
+
+def cache_manifest(tx: Tx, at: Shelf, *blobs: bytes) -> Digest:
+    """As a proxy does: the manifest is kept although its blobs may not be here yet."""
+    body = manifest(blobs[0], *blobs[1:])
+    rows = tx.blobs.expect([(Digest.of(blob), len(blob)) for blob in blobs])
+    ids = tuple(row.id for row in rows.values())
+    found = tx.manifests.put(NewManifest(Digest.of(body), "", "", body, None, ids, ()))
+    tx.manifests.link(tx.images.ensure(at.repository.id, at.image), [found])
+    return Digest.of(body)
 
 
 async def shelf(

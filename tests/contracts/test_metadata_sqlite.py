@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import apsw
 import pytest
+from hypothesis import settings
 
 from pierhead.adapters.sqlite.rows import chain_hash
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.ports.faults import NoFaults
+from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
+from tests.contracts.metadata_machine import MetadataMachine
 from tests.contracts.rows import HandClock
 
 
@@ -54,6 +59,22 @@ class TestCacheOnSqlite(Sqlite, CacheContract):
 
 class TestWayOutOnSqlite(Sqlite, WayOutContract):
     """See the contract."""
+
+
+class SqliteMachine(MetadataMachine):
+    async def open_store(self) -> Store:
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.opened = await SqliteStore.open(self.folder / "pierhead.db", self.clock, NoFaults())
+        return self.opened
+
+    async def close_store(self) -> None:
+        await self.opened.close()
+        verify_chain(self.folder / "pierhead.db")
+        shutil.rmtree(self.folder)
+
+
+TestMachineOnSqlite = SqliteMachine.TestCase
+TestMachineOnSqlite.settings = settings(max_examples=40, stateful_step_count=60)
 
 
 def verify_chain(path: Path) -> int:

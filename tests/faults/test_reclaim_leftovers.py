@@ -15,8 +15,8 @@ from pierhead.jobs.loop import Failed, Idle, Worked
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.scrub import Scrub, check_database
 from pierhead.ports.metadata.store import Tx
-from pierhead.ports.metadata.values import NewManifest, UploadRow
-from tests.contracts.rows import DAY, HOUR, IMAGE, SECOND, HandClock, manifest
+from pierhead.ports.metadata.values import UploadRow
+from tests.contracts.rows import DAY, HOUR, IMAGE, SECOND, HandClock, cache_manifest, shelf
 from tests.races.registry import Registry, registry
 
 LARGE = b"large " * 10_000
@@ -164,13 +164,11 @@ async def test_bytes_that_a_cached_manifest_waits_for_are_adopted_if_they_are_st
 ) -> None:
     digest = await orphan(on)
 
+    at = await shelf(on.store)
+
     def cache(tx: Tx) -> None:
-        image = tx.images.ensure(on.hosted.row_id, IMAGE)
-        blobs = tuple(row.id for row in tx.blobs.expect([(digest, len(LARGE))]).values())
-        body = manifest(LARGE)
-        found = tx.manifests.put(NewManifest(Digest.of(body), "", "", body, None, blobs, ()))
-        tx.manifests.link(image, [found])
-        tx.blobs.link(image, blobs)
+        cache_manifest(tx, at, LARGE)
+        tx.blobs.link(tx.images.ensure(on.hosted.row_id, IMAGE), [row.id for row in tx.blobs.rows([digest]).values()])
 
     await on.store.write(cache)
     if damaged:
