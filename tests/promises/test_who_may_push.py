@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.images import image
+from tests.peers.images import image, index
 from tests.peers.pierhead import Pierhead, house
 from tests.peers.processes import LOOPBACK, free_port
 
@@ -101,3 +101,55 @@ def test_row_9_and_136_a_proxy_takes_no_push_and_names_who_does(staged: Pierhead
                 assert (refused.status, refused.code) == (405, "UNSUPPORTED")
                 assert refused.message == f"docker-proxy-dockerhub takes no pushes. Push to {right}/library/x."
                 assert refused.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.fixture(scope="module")
+def writable() -> Iterator[Pierhead]:
+    """A group whose pushes go to one of its members."""
+    config = house(upstream=f"http://{LOOPBACK}:{free_port()}")
+    config["repositories"]["docker-group"]["writable"] = "docker-hosted-dev"
+    with Pierhead(config) as started:
+        yield started
+
+
+def test_a_push_to_a_group_with_a_writable_member_goes_there(writable: Pierhead) -> None:
+    pushed = image(seed=30)
+    with writable.wire("docker-group", "svc-orchestrator") as group:
+        answer = group.push("orchestrator/server", "1", pushed)
+        assert answer.headers["Location"] == f"/v2/orchestrator/server/manifests/{pushed.digest}"
+        assert group.get_manifest("orchestrator/server", "1").body == pushed.manifest.data
+    with writable.wire("docker-hosted-dev", "svc-deploy") as member:
+        assert member.get_manifest("orchestrator/server", "1").body == pushed.manifest.data
+    with writable.wire("docker-group", "svc-deploy") as deployer:
+        refused = deployer.put_manifest("orchestrator/server", "1", pushed.manifest)
+        assert (refused.status, refused.code) == (403, "DENIED")
+
+
+def test_a_client_may_leave_out_what_the_group_shows_of_the_image(writable: Pierhead) -> None:
+    """Clients ask HEAD of blobs and children, and send only what is missing; any member may have the rest."""
+    multi = index({"linux/amd64": image(seed=31), "linux/arm64": image(seed=32)})
+    with writable.wire("main") as admin:
+        admin.push("docker-hosted-prod/orchestrator/app", "1", multi)
+    with writable.wire("docker-group", "svc-orchestrator") as group:
+        for blob in multi.images[0].blobs:
+            assert group.request("HEAD", f"/v2/orchestrator/app/blobs/{blob.digest}").status == 200
+        group.put_manifest("orchestrator/app", "one", multi.images[0].manifest).expect(201)
+        child = multi.images[1].digest
+        assert group.request("HEAD", f"/v2/orchestrator/app/manifests/{child}").status == 200
+        group.put_manifest("orchestrator/app", "all", multi.manifest).expect(201)
+        refused = group.put_manifest("orchestrator/other", "1", multi.images[0].manifest)
+        assert (refused.status, refused.code) == (400, "MANIFEST_BLOB_UNKNOWN")
+    with writable.wire("docker-hosted-dev", "svc-deploy") as member:
+        assert member.get_manifest("orchestrator/app", "all").body == multi.manifest.data
+        for one in multi.images:
+            assert member.get_manifest("orchestrator/app", one.digest).expect(200).body == one.manifest.data
+            for blob in one.blobs:
+                assert member.get_blob("orchestrator/app", blob.digest).expect(200).body == blob.data
+
+
+def test_no_upstream_is_asked_whether_a_push_may_leave_out_a_blob(writable: Pierhead) -> None:
+    digest = "sha256:" + "a" * 64
+    with writable.wire("docker-group", "svc-orchestrator") as group:
+        assert group.request("HEAD", f"/v2/library/python/blobs/{digest}").status == 404
+    with writable.wire("docker-group", "svc-deploy") as group:
+        assert group.request("HEAD", f"/v2/library/python/blobs/{digest}").status == 503

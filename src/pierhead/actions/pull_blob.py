@@ -11,13 +11,13 @@ from pierhead.domain.names import ImageName
 from pierhead.domain.refusals import BlobUnknown
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import ComingBlob, Missing, StoredBlob
-from pierhead.repositories.table import Entry
+from pierhead.repositories.table import Entry, Table
 
 _HOUR: Final = 3_600_000_000
 
 
 async def pull_blob(
-    entry: Entry, who: Principal, image: ImageName, digest: Digest, *, head: bool
+    table: Table, entry: Entry, who: Principal, image: ImageName, digest: Digest, *, head: bool
 ) -> StoredBlob | ComingBlob:
     """Raises Denied, BlobUnknown, Unavailable, UpstreamLimited.
 
@@ -25,12 +25,24 @@ async def pull_blob(
     """
     if entry.kind != "group":
         require(who, Right.PULL, entry.name, image)
+    elif head and entry.writable is not None and who.may(Right.PUSH, entry.writable):
+        return await _for_a_push(table, entry, who, image, digest)
     found = await entry.repository.blob(who, image, digest, head=head)
     if isinstance(found, Missing):
         raise BlobUnknown(image, digest, entry.name)
     if head and isinstance(entry.repository, Hosted):
         await _keep(entry.repository, image, digest)
     return found
+
+
+async def _for_a_push(table: Table, entry: Entry, who: Principal, image: ImageName, digest: Digest) -> StoredBlob:
+    """A push through a group needs no blob that a hosted member has; no upstream is asked for a push."""
+    for hosted in table.hosted_below(entry, who):
+        found = await hosted.blob(who, image, digest, head=True)
+        if isinstance(found, StoredBlob):
+            await _keep(hosted, image, digest)
+            return found
+    raise BlobUnknown(image, digest, entry.name)
 
 
 async def _keep(hosted: Hosted, image: ImageName, digest: Digest) -> None:

@@ -13,6 +13,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import parse
 from pierhead.domain.names import Reference, Tag
 from pierhead.domain.refusals import DigestMismatch
+from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.hosted import Hosted
 
 
@@ -24,8 +25,9 @@ async def push_manifest(
     body: bytes,
     content_type: str | None,
     circumstances: Mapping[str, object],
+    lenders: tuple[RepositoryId, ...] = (),
 ) -> ManifestAccepted:
-    """Stores it and points its tags at it.
+    """Stores it and points its tags at it. ``lenders``: see ``ManifestPush``.
 
     Raises ManifestInvalid, ManifestBlobUnknown, DigestMismatch, TagWrittenOnce, RepositoryReadOnly.
     """
@@ -50,5 +52,6 @@ async def push_manifest(
         tuple(dict.fromkeys(tags)),
         grant.principal.name,
         circumstances,
+        lenders,
     )
     return await hosted.parts.store.write(lambda tx: commit(tx, push))

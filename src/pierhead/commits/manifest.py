@@ -5,11 +5,12 @@ Everything that the decision rests on is read in here: the write policy, the blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
 
+from pierhead.commits.borrowing import borrow
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
 from pierhead.domain.manifest import INDEX_TYPES, Index, Manifest
@@ -19,6 +20,7 @@ from pierhead.domain.refusals import ManifestBlobUnknown, ManifestInvalid, Repos
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import (
     BlobId,
+    BlobRow,
     Claimed,
     Event,
     EventId,
@@ -32,7 +34,10 @@ from pierhead.ports.metadata.values import (
 
 @dataclass(frozen=True, slots=True)
 class ManifestPush:
-    """``body`` parsed to ``parsed``; ``circumstances`` go into the event (request id, address)."""
+    """``body`` parsed to ``parsed``; ``circumstances`` go into the event (request id, address).
+
+    ``lenders`` are the other members of the group that it was pushed through, as far as the account may read them.
+    """
 
     repository: RepositoryId
     name: RepositoryName
@@ -43,6 +48,7 @@ class ManifestPush:
     tags: tuple[Tag, ...]
     account: str
     circumstances: Mapping[str, object] = field(default_factory=dict)
+    lenders: tuple[RepositoryId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,10 @@ def _layers(tx: Tx, image: ImageId, push: ManifestPush) -> tuple[BlobId, ...]:
     wanted = {descriptor.digest: descriptor for descriptor in push.parsed.required}
     rows = tx.blobs.linked(image, wanted)
     missing = [digest for digest in wanted if digest not in rows]
+    if missing and push.lenders:
+        borrow(tx, image, push.image, push.lenders, missing)
+        rows = tx.blobs.linked(image, wanted)
+        missing = [digest for digest in wanted if digest not in rows]
     if missing:
         raise ManifestBlobUnknown(push.image, missing)
     for digest, descriptor in wanted.items():
@@ -145,9 +155,10 @@ def _layers(tx: Tx, image: ImageId, push: ManifestPush) -> tuple[BlobId, ...]:
 def _members(tx: Tx, image: ImageId, push: ManifestPush, index: Index) -> tuple[BlobId, ...]:
     """Children are manifests of the image; BuildKit's cache indexes list blobs as well, which are kept for them."""
     wanted: dict[Digest, Descriptor] = {d.digest: d for d in (*index.children, *index.required)}
-    manifests = tx.manifests.find(image, [child.digest for child in index.children])
-    rows = tx.blobs.linked(image, [digest for digest in wanted if digest not in manifests])
-    missing = [digest for digest in wanted if digest not in manifests and digest not in rows]
+    manifests, rows, missing = _held(tx, image, index, wanted)
+    if missing and push.lenders:
+        borrow(tx, image, push.image, push.lenders, missing)
+        manifests, rows, missing = _held(tx, image, index, wanted)
     if missing:
         raise ManifestBlobUnknown(push.image, missing, "manifest")
     for digest, row in rows.items():
@@ -158,6 +169,15 @@ def _members(tx: Tx, image: ImageId, push: ManifestPush, index: Index) -> tuple[
     if nested and tx.manifests.depth(nested, limits.INDEX_DEPTH_MAX) >= limits.INDEX_DEPTH_MAX:
         raise ManifestInvalid(f"indexes stand inside each other more than {limits.INDEX_DEPTH_MAX} deep")
     return tuple(row.id for row in rows.values())
+
+
+def _held(
+    tx: Tx, image: ImageId, index: Index, wanted: Collection[Digest]
+) -> tuple[Mapping[Digest, ManifestId], Mapping[Digest, BlobRow], list[Digest]]:
+    """What the image has of an index's entries: as manifests, as blobs, and not at all."""
+    manifests = tx.manifests.find(image, [child.digest for child in index.children])
+    rows = tx.blobs.linked(image, [digest for digest in wanted if digest not in manifests])
+    return manifests, rows, [digest for digest in wanted if digest not in manifests and digest not in rows]
 
 
 def _same_size(descriptor: Descriptor, size: int) -> None:

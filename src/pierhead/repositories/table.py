@@ -140,6 +140,11 @@ class Table:
         for name in entry.members:
             yield from self._leaves(self.entries[name], who, (*reserves, entry.reserve))
 
+    def hosted_below(self, entry: Entry, who: Principal) -> list[Hosted]:
+        """The hosted repositories that a group holds and the account may pull from, each once, in their order."""
+        found = {leaf.entry.name: leaf.entry.repository for leaf in self.leaves(entry, who)}
+        return [repository for repository in found.values() if isinstance(repository, Hosted)]
+
     def readable_hosted(self, who: Principal) -> list[Hosted]:
         """Hosted repositories that the account may pull from."""
         return [

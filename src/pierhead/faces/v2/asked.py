@@ -18,6 +18,7 @@ from pierhead.domain.refusals import (
 )
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import Connector, address_of
+from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry, Table
 
@@ -57,6 +58,14 @@ class Asked:
         self.ask.note["member"] = target.name
         assert isinstance(target.repository, Hosted)
         return target.repository, grant
+
+    def lenders(self, target: Hosted) -> tuple[RepositoryId, ...]:
+        """The other hosted members of the group through which ``target`` is pushed to, as far as the account may read
+        them; none without a group."""
+        if self.entry.kind != "group":
+            return ()
+        members = self.table.hosted_below(self.entry, self.who)
+        return tuple(member.row_id for member in members if member is not target)
 
     def for_deletion(self) -> tuple[Hosted, Grant]:
         """Raises DeletionUnsupported for a group or a proxy, Denied."""

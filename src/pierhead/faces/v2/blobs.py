@@ -27,7 +27,7 @@ _PIECE: Final = 256 * 1024
 async def get(asked: Asked) -> AnyAnswer:
     """The bytes, a range of them, or several."""
     digest = Digest.parse(asked.item)
-    found = await pull_blob(asked.entry, asked.who, asked.image, digest, head=False)
+    found = await pull_blob(asked.table, asked.entry, asked.who, asked.image, digest, head=False)
     ask = asked.ask
     ask.note["member"] = found.member
     headers = _headers(digest)
@@ -49,7 +49,7 @@ async def get(asked: Asked) -> AnyAnswer:
 async def head(asked: Asked) -> Answer:
     """Length and digest."""
     digest = Digest.parse(asked.item)
-    found = await pull_blob(asked.entry, asked.who, asked.image, digest, head=True)
+    found = await pull_blob(asked.table, asked.entry, asked.who, asked.image, digest, head=True)
     asked.ask.note["member"] = found.member
     if asked.knows(digest):
         return Answer(304, _headers(digest))

@@ -58,7 +58,14 @@ async def put(asked: Asked) -> Answer:
     except TooLarge as error:
         raise ManifestTooLarge(limits.MANIFEST_BYTES_MAX) from error
     accepted = await push_manifest(
-        hosted, grant, reference, tags, body, asked.ask.get("Content-Type"), asked.circumstances()
+        hosted,
+        grant,
+        reference,
+        tags,
+        body,
+        asked.ask.get("Content-Type"),
+        asked.circumstances(),
+        asked.lenders(hosted),
     )
     asked.ask.note["digest"] = accepted.digest
     headers = [
