@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,12 @@ import apsw
 from bench.processes import memory_mib, wrk
 from bench.rows import Row
 from bench.servers import NAME, pierhead
+from tests.peers.images import Blob, random_bytes
 from tests.peers.pierhead import Pierhead, house
+from tests.peers.wire import Wire
 
 _TAGS_PER_IMAGE = 100
+_PULLED_BYTES_MAX = 200 << 20
 _LUA = """
 local n = 0
 request = function()
@@ -98,28 +103,25 @@ _TABLES = (
 
 def memory(folder: Path, size: int, clients: int, seconds: float) -> tuple[float, float]:
     """MiB at rest, and the most while half of ``clients`` push and half pull blobs of ``size`` bytes for a while."""
-    import subprocess
-    import sys
-
     with pierhead(folder, {}) as subject:
         rest = memory_mib(subject.pid)
+        blob = Blob(random_bytes(min(size, _PULLED_BYTES_MAX)), "application/octet-stream")
+        with Wire(subject.push, "admin", subject.password) as wire:
+            wire.push_blob(NAME, blob)
         place = ["127.0.0.1", str(subject.push), subject.authorization, NAME]
-        seed = [sys.executable, "-m", "bench.pushing", *place, str(size), "1", "1"]
-        subprocess.run(seed, check=True, capture_output=True)
-        blob = max((path.stat().st_size, path) for path in (folder / "data" / "blobs").glob("*/*/*.*"))[1]
-        digest = f"{blob.parent.parent.name}:{blob.name.partition('.')[0]}"
-        pulls = ["wrk", "-t1", f"-c{clients // 2}", f"-d{seconds:.0f}s", "--timeout", "60s"]
+        push = [sys.executable, "-m", "bench.pushing", *place, "stream", str(size), str(clients - clients // 2)]
+        pull = ["wrk", "-t1", f"-c{clients // 2}", f"-d{seconds:.0f}s", "--timeout", "60s"]
         for header in subject.headers:
-            pulls += ["-H", header]
-        workers = [
-            subprocess.Popen([*seed[:-2], "1", str(clients - clients // 2)], stderr=subprocess.DEVNULL, stdout=-3),
-            subprocess.Popen([*pulls, subject.url(f"/v2/{NAME}/blobs/{digest}")], stdout=-3),
+            pull += ["-H", header]
+        pull.append(subject.url(f"/v2/{NAME}/blobs/{blob.digest}"))
+        loads = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in (push, pull)
         ]
         end, most = time.monotonic() + seconds, rest
         while time.monotonic() < end:
             most = max(most, memory_mib(subject.pid))
             time.sleep(0.05)
-        for worker in workers:
-            worker.terminate()
-            worker.wait()
+        for load in loads:
+            load.terminate()
+            load.wait()
     return rest, most

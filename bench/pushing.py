@@ -20,6 +20,7 @@ class Client:
 
     def __init__(self, host: str, port: int, authorization: str) -> None:
         self.host, self.port = host, port
+        self.place = f"{host}:{port}"
         self.head = f"Host: {host}:{port}\r\n" + (f"Authorization: {authorization}\r\n" if authorization else "")
 
     async def open(self) -> None:
@@ -94,11 +95,28 @@ async def large_blobs(client: Client, name: str, size: int, count: int, worker: 
     return count
 
 
+async def streams(client: Client, name: str, size: int) -> int:
+    """One upload of ``size`` bytes in one PATCH, sent piece by piece from one buffer, and given up at its end: what it
+    takes to receive is the same, and no client needs the bytes in memory."""
+    await client.open()
+    location = (await client.ask("POST", f"/v2/{name}/blobs/uploads/")).removeprefix(f"http://{client.place}")
+    client.writer.write(f"PATCH {location} HTTP/1.1\r\n{client.head}Content-Length: {size}\r\n\r\n".encode())
+    piece = os.urandom(1 << 18)
+    for _ in range(size // len(piece)):
+        client.writer.write(piece)
+        await client.writer.drain()
+    await client.reader.readuntil(b"\r\n\r\n")
+    await client.ask("DELETE", location)
+    return 1
+
+
 async def main(host: str, port: str, authorization: str, name: str, what: str, amount: str, clients: str) -> None:
-    """``what`` is ``small`` (``amount`` seconds) or a size in bytes (``amount`` blobs each)."""
+    """``what`` is ``small`` (``amount`` seconds), ``stream`` (``amount`` bytes), or a size (``amount`` blobs each)."""
     made = [Client(host, int(port), authorization) for _ in range(int(clients))]
     if what == "small":
         jobs = [small_images(client, name, float(amount), at) for at, client in enumerate(made)]
+    elif what == "stream":
+        jobs = [streams(client, name, int(amount)) for client in made]
     else:
         jobs = [large_blobs(client, name, int(what), int(amount), at) for at, client in enumerate(made)]
     print(sum(await asyncio.gather(*jobs)))

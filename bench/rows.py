@@ -7,6 +7,7 @@ import mmap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.processes import Run, wrk
 from bench.servers import NAME, Subject
@@ -41,10 +42,10 @@ def pulls(subjects: Sequence[Subject], seconds: float, rounds: int) -> list[Row]
     """Manifest by tag, and blobs of each size. The servers take turns and the best round of each counts: a shared
     machine is slow for a while and then fast again, and a ratio must not depend on whose turn that was."""
     found = _turns(
-        "manifest by tag", [s for s in subjects if s.name != "nginx"], rounds, lambda s: _manifest(s, seconds)
+        "manifest by tag", [s for s in subjects if s.name != "nginx"], rounds, partial(_manifest, seconds=seconds)
     )
     for size in subjects[0].digests:
-        found += _turns(f"blob of {size}", subjects, rounds, lambda s, size=size: _blob(s, size, seconds))  # type: ignore[misc]
+        found += _turns(f"blob of {size}", subjects, rounds, partial(_blob, size=size, seconds=seconds))
     return found
 
 

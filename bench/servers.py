@@ -37,6 +37,11 @@ class Subject:
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
+    def password(self) -> str:
+        """Of the account in ``authorization``."""
+        return base64.b64decode(self.authorization.partition(" ")[2]).decode().partition(":")[2]
+
+    @property
     def headers(self) -> list[str]:
         """Headers for wrk."""
         accept = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
