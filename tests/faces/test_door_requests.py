@@ -6,15 +6,11 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import pytest
-from aiohttp import web
 
-from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Gone, Stream, TooLarge
-from pierhead.faces.door.server import ASK, Settings
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Stream
 from tests.faces.door_line import door, echo, until
 
 
@@ -134,138 +130,6 @@ async def test_connection_close_is_honoured() -> None:
         assert await line.ended() == b""
 
 
-async def test_a_body_arrives_whole_however_it_is_cut() -> None:
-    body = bytes(range(256)) * 1000
-    async with door(echo) as house:
-        line = await house.line()
-        assert (await line.ask("/", "PUT", body)).body == body
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for start in range(0, len(body), 10_000):
-            part = body[start : start + 10_000]
-            await line.send(b"%x;why=not\r\n%b\r\n" % (len(part), part))
-        await line.send(b"0\r\nTrailer: dropped\r\n\r\n")
-        assert (await line.hear()).body == body
-        assert (await line.ask("/")).body == b"nothing"
-
-
-async def test_a_gzipped_body_stays_as_it_is() -> None:
-    body = b"\x1f\x8b\x08\x00not really gzip"
-    async with door(echo) as house:
-        heard = await (await house.line()).ask("/", "PUT", body, extra="Content-Encoding: gzip\r\n")
-        assert heard.body == body
-
-
-async def test_100_continue_is_sent_when_the_body_is_first_read() -> None:
-    async with door(echo) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        assert (await line.hear()).status == 100
-        await line.send(b"hello")
-        assert (await line.hear()).body == b"hello"
-
-
-async def test_no_100_continue_for_a_body_that_is_refused() -> None:
-    async def handler(ask: Ask) -> Answer:
-        return Answer(401, [("WWW-Authenticate", "Basic")], b"no")
-
-    async with door(handler) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        heard = await line.hear()
-        assert (heard.status, heard.get("Connection")) == (401, "close")
-        assert await line.ended() == b""
-
-
-async def test_other_expectations_are_refused() -> None:
-    async with door(echo) as house:
-        heard = await (await house.line()).ask("/", "PUT", b"x", extra="Expect: a-miracle\r\n")
-        assert heard.status == 417
-
-
-async def test_a_small_body_that_nobody_reads_costs_no_connection() -> None:
-    async def handler(ask: Ask) -> Answer:
-        await asyncio.sleep(0.05)
-        return Answer(401)
-
-    async with door(handler) as house:
-        line = await house.line()
-        assert (await line.ask("/", "PUT", b"x" * 1000)).get("Connection") is None
-        assert (await line.ask("/", "PUT", b"x" * 1000)).status == 401
-
-
-async def test_a_large_body_that_nobody_reads_is_not_swallowed() -> None:
-    async def handler(ask: Ask) -> Answer:
-        return Answer(401, (), b"who are you")
-
-    async with door(handler, Settings(linger_seconds=0.2)) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n\r\n")
-        sent = 0
-        try:
-            while sent < 500_000_000:
-                await line.send(b"x" * 65536)
-                sent += 65536
-        except ConnectionError:
-            pass
-        assert sent < 100_000_000
-        (told,) = house.told
-        assert told[1] == 401
-
-
-async def test_the_refusal_of_an_upload_can_be_read() -> None:
-    async def handler(ask: Ask) -> Answer:
-        return Answer(401, (), b"who are you")
-
-    async with door(handler) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 1_000_000)
-        heard = await line.hear()
-        assert (heard.status, heard.body, heard.get("Connection")) == (401, b"who are you", "close")
-
-
-async def test_a_body_beyond_the_limit_is_refused_before_it_is_read() -> None:
-    async def handler(ask: Ask) -> Answer:
-        try:
-            await ask.body(10)
-        except TooLarge:
-            return Answer(413, (), b"ours")
-        return Answer()
-
-    async with door(handler) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
-        assert (await line.hear()).body == b"ours"
-    async with door(echo) as house:
-        line = await house.line()
-        await line.send(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        part = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-        await line.send(part * 17)
-        heard = await line.hear()
-        assert heard.status == 413
-        assert json.loads(heard.body)["errors"][0]["code"] == "SIZE_INVALID"
-
-
-@pytest.mark.parametrize("head", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-async def test_a_client_that_leaves_inside_its_body_is_gone(head: str) -> None:
-    seen: list[object] = []
-
-    async def handler(ask: Ask) -> Answer:
-        try:
-            while pieces := await ask.chunks():
-                seen.extend(pieces)
-        except Gone as gone:
-            seen.append(gone)
-            assert ask.gone()
-        return Answer()
-
-    async with door(handler) as house:
-        line = await house.line()
-        await line.send(f"PUT / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + b"5\r\nhello\r\n")
-        await until(lambda: len(seen) > 0, "the first bytes")
-        line.writer.close()
-        await until(lambda: isinstance(seen[-1], Gone), "Gone")
-
-
 async def test_a_handler_runs_to_its_end_when_its_client_leaves() -> None:
     asked: list[Ask] = []
     left = asyncio.Event()
@@ -337,83 +201,6 @@ async def test_every_answer_is_reported_once_with_what_faces_noted() -> None:
         assert 0 <= first[3] < 60
         assert (second[1], second[2], second[0].noted) == (202, 0, False)
         assert third[1] == 400
-
-
-@asynccontextmanager
-async def application(*routes: web.RouteDef) -> AsyncIterator[dict[str, Any]]:
-    """Options of a door that mount these routes under /api/."""
-    pages = web.Application()
-    pages.add_routes(routes)
-    runner = web.AppRunner(pages, access_log=None)
-    await runner.setup()
-    try:
-        yield {"pages": runner.server, "is_page": lambda raw: raw.startswith("/api/")}
-    finally:
-        await runner.cleanup()
-
-
-async def test_pages_of_an_application_live_on_the_same_port() -> None:
-    async def hello(request: web.Request) -> web.Response:
-        ask = request[ASK]
-        ask.note["page"] = "hello"
-        return web.json_response({"port": ask.port, "got": await request.text()})
-
-    async def broken(request: web.Request) -> web.Response:
-        raise RuntimeError("secret words")
-
-    async with (
-        application(web.post("/api/hello", hello), web.get("/api/broken", broken)) as options,
-        door(echo, **options) as house,
-    ):
-        line = await house.line()
-        for _ in range(2):
-            heard = await line.ask("/api/hello", "POST", b"body")
-            assert json.loads(heard.body) == {"port": "docker-hosted-dev", "got": "body"}
-            assert heard.get("Server") == "Pierhead"
-            assert (await line.ask("/v2/")).body == b"nothing"
-        missing = await line.ask("/api/none")
-        assert (missing.status, missing.get("Server")) == (404, "Pierhead")
-        heard = await line.ask("/api/broken")
-        assert (heard.status, b"secret" in heard.body) == (500, False)
-        assert (await line.ask("http://x/api/hello")).status == 400
-        line = await house.line()
-        assert (await line.ask("/api/hello", "POST", b"x", extra="Host: y\r\n")).status == 400
-        await until(lambda: len(house.told) == 8, "eight reports")
-        assert house.told[0][0].note == {"page": "hello"}
-        assert [status for _, status, _, _ in house.told] == [200, 200, 200, 200, 404, 500, 400, 400]
-        assert house.port.running == 0
-
-
-async def test_the_deadline_for_bodies_holds_for_pages_too() -> None:
-    async def reads(request: web.Request) -> web.Response:
-        return web.Response(text=await request.text())
-
-    settings = Settings(pace_seconds=0.4, linger_seconds=0.1)
-    async with application(web.post("/api/reads", reads)) as options, door(echo, settings, **options) as house:
-        line = await house.line()
-        await line.send(b"POST /api/reads HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello")
-        assert (await line.hear()).status == 408
-        await until(lambda: house.port.running == 0 and len(house.told) == 1, "the report")
-
-
-async def test_a_streaming_page_ends_with_its_client_or_at_the_end_of_the_drain() -> None:
-    async def streams(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        while True:
-            await response.write(b"x" * 1000)
-            await asyncio.sleep(0.01)
-
-    async with application(web.get("/api/streams", streams)) as options, door(echo, **options) as house:
-        lines = [await house.line() for _ in range(2)]
-        for line in lines:
-            await line.send(b"GET /api/streams HTTP/1.1\r\nHost: x\r\n\r\n")
-            await line.reader.readexactly(2000)
-        assert house.port.running == 2
-        lines[0].writer.close()
-        await until(lambda: house.port.running == 1, "the end of one page")
-        assert await house.port.drain(0.2) == 1
-        assert house.port.running == 0
 
 
 def test_the_door_works_on_the_standard_event_loop_too() -> None:

@@ -3,82 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gc
 import tracemalloc
-from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pierhead.adapters.system import SystemEntropy
 from pierhead.domain import limits
-from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
 from pierhead.faces.door.guard import Guard
-from pierhead.ports.identity import Credential, NotMine, Wrong
 from tests.faces.asked import asked, basic, login
 from tests.faces.door_line import until
-
-ANNA = Principal("anna", rules_of(["publisher"], ()))
-BOB = Principal("bob", rules_of(["deployer"], ()))
-
-
-@dataclass
-class Clock:
-    """Stands still until a test moves it."""
-
-    seconds: float = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> int:
-        return int(self.seconds * 1_000_000)
-
-
-@dataclass
-class Source:
-    """Accounts whose checks are counted, and wait while ``open`` is not set."""
-
-    passwords: dict[str, tuple[str, Principal]] = field(
-        default_factory=lambda: {"anna": ("right", ANNA), "bob": ("right", BOB)}
-    )
-    asked: list[Credential] = field(default_factory=list)
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-    fault: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self.open.set()
-
-    async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:
-        self.asked.append(credential)
-        await self.open.wait()
-        if self.fault is not None:
-            raise self.fault
-        password, principal = self.passwords.get(credential.name, (None, ANNA))
-        return principal if credential.password == password else Wrong("Name or password is wrong.")
-
-
-@dataclass
-class House:
-    clock: Clock = field(default_factory=Clock)
-    source: Source = field(default_factory=Source)
-
-    def __post_init__(self) -> None:
-        self.guard = Guard((self.source,), self.clock, SystemEntropy())
-
-    async def enters(self, name: str, password: str, peer: str = "192.0.2.1") -> Principal:
-        return await self.guard.principal(login(name, password, peer))
-
-    async def fails(self, name: str, password: str = "wrong", peer: str = "192.0.2.1", times: int = 1) -> None:
-        for number in range(times):
-            with pytest.raises(NotAuthenticated):
-                await self.enters(name, f"{password}{number}", peer)
-
-    def begin(self, name: str, password: str, peer: str = "192.0.2.1") -> asyncio.Task[Principal]:
-        return asyncio.ensure_future(self.enters(name, password, peer))
+from tests.faces.guarded import ANNA, BOB, House, Source
 
 
 @pytest.fixture
@@ -345,90 +281,3 @@ async def test_many_thousand_long_names_take_little_memory(house: House) -> None
     assert len(house.guard._failures) == 10_000
     # Each new entry takes the place of an older one, which was made before the count began.
     assert grown < 2_000 * 700
-
-
-# --- the header ------------------------------------------------------------------------------------------------------
-
-
-def encoded(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Basic",
-        "Basic ",
-        "Basic =",
-        "Basic YQ",
-        "Basic YTpi YTpi",
-        "Basic YTpi!",
-        "Basic \u00e9",
-        "Basic\tYTpi",
-        "Bearer eyJhbGciOiJub25lIn0.e30.",
-        "Digest username=x",
-        f"Basic {encoded(b'no colon')}",
-        f"Basic {encoded(b'anna:right' + bytes(1))}",
-        f"Basic {encoded(bytes(1) + b'anna:right')}",
-        f"Basic {encoded(b'anna' + bytes([0xE9]) + b':right')}",
-        f"Basic {encoded(b'anna:' + b'x' * (1 << 20))}",
-        f"Basic {encoded(b'a' * 8_000 + b':right')}",
-    ],
-)
-async def test_a_header_that_is_not_understood_is_401_and_costs_no_check(house: House, header: str) -> None:
-    with pytest.raises(NotAuthenticated):
-        await house.guard.principal(asked(("Authorization", header)))
-    assert house.source.asked == []
-
-
-async def test_without_the_header_one_is_told_to_log_in(house: House) -> None:
-    with pytest.raises(NotAuthenticated, match="docker login"):
-        await house.guard.principal(asked())
-
-
-async def test_another_scheme_is_told_which_one_there_is(house: House) -> None:
-    with pytest.raises(NotAuthenticated, match="Basic"):
-        await house.guard.principal(asked(("Authorization", "Bearer x")))
-
-
-@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC", "Basic ", "Basic   "])
-async def test_the_schemes_case_and_spaces_do_not_matter(house: House, scheme: str) -> None:
-    header = f"{scheme} {encoded(b'anna:right')}"
-    assert await house.guard.principal(asked(("Authorization", header))) == ANNA
-
-
-async def test_colons_and_letters_of_any_language_belong_to_the_password(house: House) -> None:
-    for password in ("a:b:c", "p\u00e4ssw\u00f6rd", "\u5bc6\u7801", "\U0001f511", " spaces ", "%41+", "a\nb"):
-        house.source.passwords["anna"] = (password, ANNA)
-        assert await house.enters("anna", password) == ANNA
-
-
-TEXTS = st.one_of(
-    st.text(max_size=200),
-    st.binary(max_size=200).map(lambda raw: "Basic " + encoded(raw)),
-    st.binary(max_size=200).map(lambda raw: "Basic " + raw.decode("utf-8", "surrogateescape")),
-    st.text(alphabet="ABCab+/=_-: \x85\u2003\ud800\udcff", max_size=60).map(lambda text: "Basic " + text),
-)
-
-
-@given(TEXTS)
-async def test_whatever_the_header_is_it_raises_nothing_else(header: str) -> None:
-    house = House()
-    try:
-        principal = await house.guard.principal(asked(("Authorization", header)))
-    except NotAuthenticated as refused:
-        assert encoded(b"anna:right") not in header
-        assert refused.message
-    else:
-        assert principal == ANNA
-
-
-@given(
-    st.text(alphabet=st.characters(exclude_characters=":\0", exclude_categories=["Cs"]), max_size=40),
-    st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=80),
-)
-async def test_names_and_passwords_arrive_as_they_were_sent(name: str, password: str) -> None:
-    house = House(source=Source({name: (password, BOB)}))
-    assert await house.enters(name, password) == BOB
-    assert house.source.asked == [Credential(name, password)]
