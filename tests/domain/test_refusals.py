@@ -46,6 +46,8 @@ def made(kind: type[Refusal], text: str) -> Refusal:
             arguments[name] = [text] * 7
         elif str in choices:
             arguments[name] = text
+        elif bool in choices:
+            arguments[name] = True
         else:
             assert int in choices, f"{kind.__name__}({name}): teach this test to make one"
             arguments[name] = 7

@@ -147,12 +147,15 @@ def test_a_parent_that_was_killed_leaves_the_folder_free_for_a_start_at_once(ser
             wire._authorization.encode(),
         )
     with socket.create_connection((LOOPBACK, server.port(DEV)), 10) as busy:
-        busy.sendall(half + b"x" * 500_000)
+        busy.sendall(half + b"x" * 800_000)
         wait_until(lambda: sum(p.stat().st_size for p in (server.data / "uploads").iterdir()) > 0, 10, "it is taken")
         os.kill(server.pid, signal.SIGKILL)
         assert server.process is not None
         server.process.wait()
+        greeted = server.log.count("is ready at")
         server.start()
+        # A worker of the old one may answer /health a last time.
+        wait_until(lambda: server.log.count("is ready at") > greeted, 20, "the new program is ready")
         with server.wire(DEV) as wire:
             wire.push("workers/next", "1", image(seed=1))
 

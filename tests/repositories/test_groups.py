@@ -237,6 +237,7 @@ async def test_a_pull_by_tag_from_local_members_is_one_look_up(house: House, mon
     await house.push(members[2], APP, "1", manifest(b"one"), b"one")
     group = house.group(*members)
     await pulled(group, APP, Tag("1"))
+    await house.push(members[2], APP, "2", manifest(b"two"), b"two")  # a commit: what was looked up is looked up again
     statements: list[str] = []
     lookups = house.store.lookups
     original = lookups._execute

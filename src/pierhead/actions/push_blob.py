@@ -156,14 +156,30 @@ async def _taken(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     return incoming
 
 
-async def _batch(pieces: Pieces) -> list[bytes]:
-    """So much that handing it to a thread is worth its while, or what is left of the body."""
-    batch = await pieces()
-    size = sum(map(len, batch))
-    while batch and size < limits.CHUNK_BATCH_BYTES and (more := await pieces()):
-        batch += more
-        size += sum(map(len, more))
-    return batch
+class _Batches:
+    """The body in batches that are worth handing to a thread. What came before a break is given, then the break."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._broken: Exception | None = None
+
+    async def next(self) -> list[bytes]:
+        """Empty at the end. Raises what the pieces raise."""
+        if self._broken is not None:
+            raise self._broken
+        batch = await self._pieces()
+        size = sum(map(len, batch))
+        while batch and size < limits.CHUNK_BATCH_BYTES:
+            try:
+                more = await self._pieces()
+            except Exception as broken:
+                self._broken = broken
+                break
+            if not more:
+                break
+            batch += more
+            size += sum(map(len, more))
+        return batch
 
 
 async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int) -> None:
@@ -172,8 +188,9 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
         return
     start = size = incoming.size
     writing: asyncio.Task[None] | None = None
+    batches = _Batches(chunk.pieces)
     try:
-        while batch := await _batch(chunk.pieces):
+        while batch := await batches.next():
             size += sum(map(len, batch))
             if writing is not None:
                 await writing
