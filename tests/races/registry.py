@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from pierhead.ports.faults import Faults, NoFaults
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Missing, StoredBlob
 from pierhead.repositories.parts import Parts
-from pierhead.repositories.table import Entry
+from pierhead.repositories.table import Entry, Table
 from tests.contracts.rows import manifest
 
 ADMIN = Principal("ann", rules_of(["admin"], []))
@@ -48,6 +49,7 @@ class Registry:
         self.blobs = blobs
         self.quarantine = quarantine
         self._entry = Entry(hosted)
+        self._table = Table([self._entry], "localhost:8443")
 
     def reclaim(self, holder: str = "one", faults: Faults | None = None, batch: int = 200) -> Reclaim:
         """The job; a term of nothing lets several reclaim at once."""
@@ -79,7 +81,7 @@ class Registry:
 
     async def head(self, image: str, digest: Digest) -> None:
         """Raises BlobUnknown."""
-        await pull_blob(self._entry, ADMIN, ImageName(image), digest, head=True)
+        await pull_blob(self._table, self._entry, ADMIN, ImageName(image), digest, head=True)
 
     async def delete_manifest(self, image: str, digest: Digest) -> None:
         await delete_reference(self.hosted, self._grant(Right.DELETE, image), digest, {})
@@ -144,6 +146,7 @@ async def registry(
 ) -> AsyncIterator[Registry]:
     """Open on a data folder that may hold something already."""
     entropy = SystemEntropy()
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     store = await SqliteStore.open(folder / "pierhead.db", clock, faults or NoFaults())
     blobs = await files.start(folder, clock, entropy, faults or NoFaults())
     try:
