@@ -11,9 +11,10 @@ import pytest
 
 from pierhead.adapters.system import SystemClock
 from pierhead.domain.digest import Digest
+from pierhead.domain.refusals import Unavailable
 from pierhead.jobs.loop import Failed, Idle, Worked
 from pierhead.jobs.reap_uploads import ReapUploads
-from pierhead.jobs.scrub import Scrub, check_database
+from pierhead.jobs.scrub import CheckDatabase, Scrub
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import UploadRow
 from tests.contracts.rows import DAY, HOUR, IMAGE, SECOND, HandClock, cache_manifest, shelf
@@ -188,4 +189,21 @@ async def test_bytes_that_a_cached_manifest_waits_for_are_adopted_if_they_are_st
 
 async def test_the_check_of_a_whole_database_finds_nothing(on: Registry) -> None:
     await on.push_image("app", "1.0", LARGE)
-    assert not isinstance(await check_database(on.store), Failed)
+    assert await CheckDatabase(on.store, "one")() == Idle()
+    assert await CheckDatabase(on.store, "two")() == Idle()
+
+
+async def test_a_damaged_database_is_told_and_takes_no_more_writes(tmp_path: Path, clock: HandClock) -> None:
+    async with registry(tmp_path, clock, lease=DAY, quarantine=HOUR) as on:
+        for number in range(20):
+            await on.push_image("app", f"t{number}", b"small %d" % number * 500)
+    file = tmp_path / "pierhead.db"
+    content = await asyncio.to_thread(file.read_bytes)
+    half = len(content) // 8192 * 4096
+    await asyncio.to_thread(file.write_bytes, content[:half] + b"\xff" * 4096 + content[half + 4096 :])
+    async with registry(tmp_path, clock, lease=DAY, quarantine=HOUR) as on:
+        outcome = await CheckDatabase(on.store, "one")()
+        assert isinstance(outcome, Failed)
+        assert "damaged" in outcome.why
+        with pytest.raises(Unavailable):
+            await on.push_blob("app", LARGE)

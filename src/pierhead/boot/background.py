@@ -11,7 +11,7 @@ from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
-from pierhead.jobs.scrub import Scrub
+from pierhead.jobs.scrub import CheckDatabase, Scrub
 from pierhead.ports.faults import Faults
 from pierhead.ports.fills import FillStore
 from pierhead.repositories.parts import Parts
@@ -44,6 +44,7 @@ class Background:
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
+            Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
         ]

@@ -86,10 +86,26 @@ class Scrub:
         return row is None or row.generation != orphan.generation
 
 
-async def check_database(store: Store) -> Outcome:
-    """Reads the database through once; after a start, and then once in a while. Writes are refused if it is damaged."""
-    found = await store.check()
-    return Failed(f"the database is damaged: {'; '.join(found)}") if found else Idle()
+@dataclass(frozen=True, slots=True)
+class CheckDatabase:
+    """Reads the database through, after a start and then once in a while; writes are refused if it is damaged.
+
+    Of workers that start together one does it: the others find the job taken. ``term`` is in microseconds.
+    """
+
+    store: Store
+    holder: str
+    term: int = limits.CHECK_TERM_SECONDS * 1_000_000
+
+    async def __call__(self) -> Outcome:
+        """The whole database, once."""
+        try:
+            if not await self.store.write(lambda tx: tx.jobs.take("check", self.holder, tx.now + self.term)):
+                return Idle()
+        except Unavailable as error:
+            return Failed(str(error))
+        found = await self.store.check()
+        return Failed(f"the database is damaged: {'; '.join(found)}") if found else Idle()
 
 
 def _whole(path: str, digest: Digest) -> bool:
