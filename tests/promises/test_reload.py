@@ -203,12 +203,12 @@ def test_sigterm_lets_a_running_pull_and_a_running_push_end_and_takes_nothing_ne
     with server.wire(DEV) as wire:
         wire.push_blob("drain/large", large)
         pull = slow_pull(server, wire, large)
-        late = Blob(random_bytes(3_000_000, 2), "application/octet-stream")
+        late = Blob(random_bytes(6_000_000, 2), "application/octet-stream")
         push = slow_push(server, wire, late)
     ending = threading.Thread(target=server.stop)
     ending.start()
     wait_until(lambda: not answers(server.port(DEV)), 10, "no new connection is taken")
-    push.sendall(late.data[1_000_000:])
+    push.sendall(late.data[3_000_000:])
     answered = http.client.HTTPResponse(push)
     answered.begin()
     assert answered.status == 201
@@ -228,10 +228,10 @@ def slow_pull(server: Pierhead, wire: Wire, blob: Blob) -> socket.socket:
 
 
 def slow_push(server: Pierhead, wire: Wire, blob: Blob) -> socket.socket:
-    """A push in one request, of which a million bytes have arrived."""
+    """A push in one request, of which half has been sent."""
     sock = socket.create_connection((LOOPBACK, server.port(DEV)), 20)
     target = f"POST /v2/drain/late/blobs/uploads/?digest={blob.digest}"
-    sock.sendall(head_of(wire, target, f"Content-Length: {blob.size}\r\n") + blob.data[:1_000_000])
+    sock.sendall(head_of(wire, target, f"Content-Length: {blob.size}\r\n") + blob.data[:3_000_000])
     wait_until(lambda: sum(path.stat().st_size for path in (server.data / "uploads").iterdir()) > 0, 10, "it is taken")
     return sock
 

@@ -142,7 +142,7 @@ def test_a_parent_that_was_killed_leaves_the_folder_free_for_a_start_at_once(ser
     """Its workers may be answering still; the new program waits for them, rather than to work beside them."""
     with server.wire(DEV) as wire:
         location = wire.upload_start("workers/late")
-        half = b"PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 1000000\r\n\r\n" % (
+        half = b"PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 6000000\r\n\r\n" % (
             location.encode(),
             wire._authorization.encode(),
         )
