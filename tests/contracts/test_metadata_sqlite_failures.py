@@ -124,6 +124,18 @@ async def test_a_commit_that_fails_answers_all_of_its_group_unavailable_and_stop
     assert verify_chain(tmp_path / NAME) == 2
 
 
+async def test_a_fault_of_ours_in_the_writer_answers_everybody_and_stops_the_writes(tmp_path: Path) -> None:
+    faults = FailingAt()
+    faults.error = AssertionError("nobody thought of this")
+    async with opened(tmp_path, faults) as store:
+        dev = await shelf(store)
+        faults.point = FaultPoint.GROUP_DONE
+        pushes = [store.write(later(dev.push_image, str(number), f"t{number}")) for number in range(3)]
+        answers = await asyncio.wait_for(asyncio.gather(*pushes, return_exceptions=True), 20)
+        assert {type(answer) for answer in answers} == {Unavailable}
+        assert store.health() is not None
+
+
 async def test_a_commit_that_took_place_but_could_not_be_reported_is_found_when_it_is_tried_again(
     tmp_path: Path,
 ) -> None:

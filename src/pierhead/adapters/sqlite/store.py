@@ -24,6 +24,8 @@ from pierhead.ports.metadata.store import Tx
 T = TypeVar("T")
 
 _REPORT_SECONDS: Final = 5.0
+_LOOKUP_CACHE_KIB: Final = 65_536
+"""Filled only as far as look-ups reach."""
 _PROGRESS_STEPS: Final = 20_000
 
 
@@ -33,7 +35,7 @@ class SqliteStore:
     def __init__(self, path: Path, writer: Writer) -> None:
         self._path = path
         self._writer = writer
-        self._reading = connect(path, writable=False)
+        self._reading = connect(path, writable=False, cache_kib=_LOOKUP_CACHE_KIB)
         self.lookups = SqliteLookups(self._reading, None if writer.shared else lambda: writer.commits)
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="report")
         self._local = threading.local()

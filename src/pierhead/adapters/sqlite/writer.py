@@ -128,7 +128,8 @@ class Writer:
         except (apsw.BusyError, apsw.LockedError):
             self._roll_back()
             _fail(batch, Unavailable("Another process keeps the database busy. Try again.", retry_after=5))
-        except (apsw.Error, OSError) as error:
+        except Exception as error:
+            # Whatever it was, nobody may wait for ever for a thread that has ended.
             self._roll_back()
             self.failed = f"The database could not be written ({type(error).__name__}). Writes stop until a restart."
             _fail(batch, Unavailable(self.failed, retry_after=30))
