@@ -28,7 +28,7 @@ check: dev  ## lint, formatting, types, arrows between layers
 	$(BIN)/lint-imports --no-logo
 
 quick: check  ## check, and the tests that need no server: under half a minute
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not engine and not slow" $(QUICK_TESTS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not engine and not slow" --hypothesis-profile=quick $(QUICK_TESTS)
 
 test: dev peers  ## every test, with real peers (installs them where it may)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile

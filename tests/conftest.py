@@ -6,13 +6,12 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+
+from tests.effort import register_profiles
 
 pytest_plugins = ["tests.peers.fixtures"]
 
-# Machines that run many tests at once are slow at moments of their own choosing: a deadline would test the machine.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.load_profile("shared")
+register_profiles()
 
 # Fixtures that start something; `make quick` leaves the tests out that ask for one of them.
 SERVERS = frozenset({"docker_registry", "docker_engine", "nginx", "pierhead", "start_pierhead", "ground"})

@@ -29,6 +29,7 @@ from tests.contracts.blobs import (
     upload_id,
 )
 from tests.contracts.files import Another, files_below, line, neighbour, nudge, start, stores
+from tests.effort import examples
 
 
 def modes_below(root: Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -64,7 +65,7 @@ def another(root: Path) -> Iterator[Another]:
         yield made
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(steps=st.lists(st.one_of(st.integers(0, 60_000), st.sampled_from(["same", "other"])), max_size=12))
 def test_whatever_the_order_of_appends_and_resumes_the_digest_is_that_of_all_bytes(
     steps: list[int | str], template: Path

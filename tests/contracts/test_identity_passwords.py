@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -18,11 +18,21 @@ from tests.contracts.identity import ANNA, BOB, PASSWORDS, IdentitySourceContrac
 DISABLED = "carol"
 
 
+def known(make: Callable[[str], str]) -> dict[str, PasswordAccount]:
+    """The contract's accounts, and one that is disabled."""
+    made = {who.name: PasswordAccount(who, make(PASSWORDS[who])) for who in PASSWORDS}
+    return {**made, DISABLED: PasswordAccount(BOB, None)}
+
+
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, PasswordAccount]:
-    return {who.name: PasswordAccount(who, hash_password(PASSWORDS[who])) for who in PASSWORDS} | {
-        DISABLED: PasswordAccount(BOB, None)
-    }
+    return known(hash_password)
+
+
+@pytest.fixture(scope="module")
+def cheap() -> dict[str, PasswordAccount]:
+    """Hashes that take no time, for tests of what is said."""
+    return known(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash)
 
 
 class Counted:
@@ -63,8 +73,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
 
 class TestPasswords(IdentitySourceContract):
     @pytest.fixture
-    def source(self, accounts: dict[str, PasswordAccount]) -> IdentitySource:
-        return PasswordSource(accounts, Argon2())
+    def source(self, cheap: dict[str, PasswordAccount]) -> IdentitySource:
+        return PasswordSource(cheap, Argon2())
 
 
 def test_a_hash_is_argon2id_with_the_cost_that_owasp_names_and_differs_each_time() -> None:

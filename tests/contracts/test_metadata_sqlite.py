@@ -20,6 +20,7 @@ from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
 from tests.contracts.rows import HandClock
+from tests.effort import examples
 
 
 class Sqlite(MetadataFixtures):
@@ -74,7 +75,7 @@ class SqliteMachine(MetadataMachine):
 
 
 TestMachineOnSqlite = SqliteMachine.TestCase
-TestMachineOnSqlite.settings = settings(max_examples=40, stateful_step_count=60)
+TestMachineOnSqlite.settings = settings(max_examples=examples(40), stateful_step_count=60)
 
 
 def verify_chain(path: Path) -> int:

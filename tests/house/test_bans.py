@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.house.tree import SOURCE, at, listed, parsed, python_files
+from tests.house.tree import SOURCE, at, listed, nodes, python_files
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ BANS = (
 def test_nothing_is_called_that_has_a_better_place_here() -> None:
     found = []
     for path in python_files("src"):
-        for name, line in names_used(parsed(path)):
+        for name, line in names_used(nodes(path)):
             found += [
                 f"{at(path, line)}: {name}: {ban.instead}" for ban in BANS if ban.covers(name) and not ban.allows(path)
             ]
     assert not found, listed(found, "these are banned in src:")
 
 
-def names_used(module: ast.Module) -> Iterator[tuple[str, int]]:
-    """Dotted names that a module imports or reads, with renamed imports resolved, and their lines."""
+def names_used(module: Sequence[ast.AST]) -> Iterator[tuple[str, int]]:
+    """Dotted names that a module of these nodes imports or reads, renamed imports resolved, and their lines."""
     meaning = {}
-    for node in ast.walk(module):
+    for node in module:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 meaning[alias.asname or alias.name.partition(".")[0]] = (
@@ -71,7 +71,7 @@ def names_used(module: ast.Module) -> Iterator[tuple[str, int]]:
             for alias in node.names:
                 meaning[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 yield f"{node.module}.{alias.name}", node.lineno
-    for node in ast.walk(module):
+    for node in module:
         if isinstance(node, ast.Attribute | ast.Name):
             first, *rest = dotted(node).split(".")
             # A bare word counts if it was imported, or is a built-in that is called.
@@ -103,7 +103,7 @@ def test_a_banned_call_is_found_under_any_name() -> None:
             clock.time(); dt.now(); datetime.datetime.utcnow(); print("x"); clock.monotonic(); os.urandom(3)
             self.random.choice(); answer.print()
     """
-    names = {name for name, _ in names_used(ast.parse(textwrap.dedent(planted)))}
+    names = {name for name, _ in names_used(list(ast.walk(ast.parse(textwrap.dedent(planted)))))}
     banned = {name for name in names if any(ban.covers(name) for ban in BANS)}
     assert banned == {
         "time.time",

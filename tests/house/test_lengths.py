@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.house.tree import at, listed, parsed, python_files, text_of
+from tests.house.tree import at, listed, nodes, python_files, text_of
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
@@ -22,7 +22,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
 def test_no_function_is_longer_than_70_lines() -> None:
     found = []
     for path in python_files("src", "tests", "bench"):
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES_MAX:

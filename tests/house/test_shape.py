@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.house.tree import SOURCE, at, listed, parsed, python_files, text_of
+from tests.house.tree import SOURCE, at, listed, nodes, python_files, text_of
 
 # Files that something other than an import reaches.
 _ENTRANCES = {"pierhead.__main__", "pierhead.cli.main"}
@@ -21,7 +21,7 @@ def module_of(path: Path) -> str:
 def imported_by(path: Path) -> set[str]:
     """Names of modules, and of what stands in them, that a file imports."""
     names: set[str] = set()
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -53,7 +53,7 @@ def ports() -> dict[str, set[str]]:
     """Protocols of ports/ and their verbs."""
     found = {}
     for path in python_files("src/pierhead/ports"):
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases):
                 found[node.name] = methods_of(node)
     return {name: verbs for name, verbs in found.items() if verbs}
@@ -77,7 +77,7 @@ def test_every_adapter_of_a_port_is_tried_against_the_contract_of_that_port() ->
 
 def ports_kept_in(path: Path, contracts: dict[str, set[str]]) -> set[str]:
     """The ports whose verbs a public class in this file has, all of them."""
-    classes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in nodes(path) if isinstance(node, ast.ClassDef)]
     owned = [methods_of(node) for node in classes if not node.name.startswith("_")]
     return {name for name, verbs in contracts.items() if any(verbs <= own for own in owned)}
 
@@ -85,7 +85,7 @@ def ports_kept_in(path: Path, contracts: dict[str, set[str]]) -> set[str]:
 def test_names_of_tests_are_sentences() -> None:
     found = []
     for path in python_files("tests"):
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
                 continue
             if len(node.name.removeprefix("test_").split("_")) < _WORDS_MIN:

@@ -39,6 +39,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a Python file, in the order of ``ast.walk``, which takes longer than reading the file."""
+    return tuple(ast.walk(parsed(path)))
+
+
 def python_files(*folders: str) -> list[Path]:
     """Python files of these folders of the project, such as "src" or "tests/house"."""
     roots = [ROOT / folder for folder in folders]

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pierhead.domain import limits
 from pierhead.domain.ranges import Slice, check_chunk, parse_content_range, parse_page, parse_range
 from pierhead.domain.refusals import ContentRangeInvalid, RangeUnsatisfiable, Refusal, SizeInvalid, UploadRangeWrong
+from tests.effort import examples
 
 SIZES = st.integers(0, 40)
 NUMBERS = st.integers(0, 50) | st.sampled_from([2**31, 2**63 - 1, 2**63, 2**64, 10**30])
@@ -174,5 +175,5 @@ class Upload(RuleBasedStateMachine):
         assert self.BLOB.startswith(self.stored)
 
 
-Upload.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+Upload.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=30, deadline=None)
 TestUpload = Upload.TestCase
