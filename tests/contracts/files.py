@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +22,33 @@ Another = Callable[[], Awaitable[FileBlobs]]
 
 async def start(root: Path, faults: Faults | None = None) -> FileBlobs:
     return await FileBlobs.start(root, SystemClock(), SystemEntropy(), faults or NoFaults(), SMALL)
+
+
+class Drawn:
+    """A data folder that is drawn once for many tests: its 512 folders take longer to make than a test to run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        asyncio.run(start(root)).close()
+        self._folders = {folder: os.stat(folder).st_mode for folder, _, _ in os.walk(root)}
+        self._files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    def sweep(self) -> None:
+        """Makes it what it was when it was drawn."""
+        seen = set()
+        for folder, _, files in os.walk(self.root):
+            if folder not in self._folders:
+                shutil.rmtree(folder)
+                continue
+            seen.add(folder)
+            if os.stat(folder).st_mode != self._folders[folder]:
+                os.chmod(folder, stat.S_IMODE(self._folders[folder]))
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+        assert seen == self._folders.keys(), "a test took folders away"
+        for path, content in self._files.items():
+            path.write_bytes(content)
+            path.chmod(0o600)
 
 
 @contextmanager

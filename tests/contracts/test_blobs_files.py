@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from tests.contracts.blobs import (
     stored,
     upload_id,
 )
-from tests.contracts.files import Another, files_below, line, neighbour, nudge, start, stores
+from tests.contracts.files import Another, Drawn, files_below, line, neighbour, nudge, start, stores
 from tests.effort import examples
 
 
@@ -40,16 +39,14 @@ def modes_below(root: Path) -> tuple[dict[str, int], dict[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that has been drawn; drawing one syncs 512 folders, copying it does not."""
-    root = tmp_path_factory.mktemp("template") / "data"
-    asyncio.run(start(root)).close()
-    return root
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    return Drawn(tmp_path_factory.mktemp("drawn") / "data")
 
 
 @pytest.fixture
-def root(tmp_path: Path, template: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "data"))
+def root(drawn: Drawn) -> Iterator[Path]:
+    yield drawn.root
+    drawn.sweep()
 
 
 class TestFiles(BlobStoreContract):
@@ -68,10 +65,11 @@ def another(root: Path) -> Iterator[Another]:
 @settings(max_examples=examples(40))
 @given(steps=st.lists(st.one_of(st.integers(0, 60_000), st.sampled_from(["same", "other"])), max_size=12))
 def test_whatever_the_order_of_appends_and_resumes_the_digest_is_that_of_all_bytes(
-    steps: list[int | str], template: Path
+    steps: list[int | str], drawn: Drawn
 ) -> None:
-    with stores(template) as another:
+    with stores(drawn.root) as another:
         asyncio.run(play(another, steps))
+    drawn.sweep()
 
 
 async def test_a_small_upload_of_known_length_touches_no_file(another: Another, root: Path) -> None:

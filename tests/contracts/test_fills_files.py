@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from pierhead.domain.digest import Digest
 from pierhead.ports import blobs as port
 from pierhead.ports import fills as fills_port
 from tests.contracts.blobs import SMALL, fetch, pattern
-from tests.contracts.files import line, neighbour, nudge, start, stores
+from tests.contracts.files import Drawn, line, neighbour, nudge, stores
 
 SIZE = 300_000
 BODY = pattern(SIZE)
@@ -33,15 +32,14 @@ def _adapters_keep_to_the_ports(store: FileBlobs, fills: FileFills, lead: FileLe
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("template") / "data"
-    asyncio.run(start(root)).close()
-    return root
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    return Drawn(tmp_path_factory.mktemp("drawn") / "data")
 
 
 @pytest.fixture
-def root(tmp_path: Path, template: Path) -> Path:
-    return Path(shutil.copytree(template, tmp_path / "data"))
+def root(drawn: Drawn) -> Iterator[Path]:
+    yield drawn.root
+    drawn.sweep()
 
 
 Sets = Callable[[], Awaitable[FileFills]]
