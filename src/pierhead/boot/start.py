@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import resource
@@ -18,7 +17,7 @@ import uvloop
 from pierhead.adapters.files.layout import FolderInUse, lock_folder
 from pierhead.adapters.sqlite.connect import DatabaseRefused
 from pierhead.adapters.system import SystemClock, SystemEntropy
-from pierhead.boot import logs
+from pierhead.boot import logs, memory
 from pierhead.boot.config import parse, read
 from pierhead.boot.config_faults import ConfigFaults
 from pierhead.boot.default import default_settings
@@ -27,7 +26,7 @@ from pierhead.boot.serve import CannotListen, Inherited, Process
 from pierhead.boot.settings import Settings
 from pierhead.boot.supervise import Supervisor, WorkersFailed, inherited, this_command
 from pierhead.boot.welcome import welcome
-from pierhead.boot.wire import KindChanged, open_house
+from pierhead.boot.wire import House, KindChanged, open_house
 from pierhead.ports.blobs import StoreFailed
 from pierhead.ports.faults import NoFaults
 
@@ -41,12 +40,6 @@ _FILES_FEW: Final = 4_096
 _CONNECTIONS_MIN: Final = 10
 
 log = logging.getLogger("pierhead")
-
-# malloc.h of glibc
-_M_MMAP_THRESHOLD: Final = -3
-_M_ARENA_MAX: Final = -8
-_LARGE_BLOCK_BYTES: Final = 4 << 20
-_ARENAS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +83,7 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     """
     # Between the writer's thread and the loop the interpreter changes over sooner: more writes, no later reads.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    _give_memory_back()
+    memory.give_back()
     logs.use("text")
     try:
         handed = inherited()
@@ -103,9 +96,7 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
         try:
             if settings.workers > 1:
                 return uvloop.run(_supervise(command, settings, lock, say)), ()
-            return uvloop.run(
-                Process(command.settings, Inherited()).run(lambda house: say(welcome(house.settings)))
-            ), ()
+            return uvloop.run(Process(command.settings, Inherited()).run(lambda house: _greet(house, say))), ()
         finally:
             os.close(lock)
     except ConfigFaults as faults:
@@ -170,19 +161,6 @@ def _open_many_files() -> None:
         )
 
 
-def _give_memory_back() -> None:
-    """Has glibc return large blocks when they are freed: it keeps those of a password check (19 MiB each) otherwise.
-
-    Blocks below the threshold, the buffers of sockets among them, stay on the heap. Elsewhere than on glibc, nothing.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
-    mallopt(_M_ARENA_MAX, _ARENAS)
-
-
 async def _supervise(command: Command, settings: Settings, lock: int, say: Callable[[str], None]) -> int:
     """The data folder is made and brought up to date before the first worker sees it."""
     logs.use(settings.log_format)
@@ -192,7 +170,13 @@ async def _supervise(command: Command, settings: Settings, lock: int, say: Calla
     return await supervisor.run(lambda served: say(welcome(served)))
 
 
+def _greet(house: House, say: Callable[[str], None]) -> None:
+    memory.settle()
+    say(welcome(house.settings))
+
+
 def _tell(handed: Inherited) -> None:
+    memory.settle()
     if handed.ready is not None:
         os.write(handed.ready, b"1")
         os.close(handed.ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import click
 @click.option("--workers", type=click.IntRange(1, 64), help="How many processes serve; overrides the file's.")
 def serve(config: Path | None, data: Path | None, listen: str | None, workers: int | None) -> None:
     """Serve images: pushes on one port, pulls on another, everything by path on the main port."""
+    gc.disable()  # until the server is ready, see boot/memory.py
     from pierhead.boot import start
 
     code, lines = start.run(start.Command(config, data, listen, workers), lambda text: print(text, flush=True))
