@@ -77,6 +77,18 @@ async def test_a_check_that_a_reread_overtakes_lets_nobody_in_with_the_old_passw
         await house.enters("anna", "right")
 
 
+async def test_a_check_that_nobody_waits_for_any_more_is_not_remembered_past_a_reread(house: House) -> None:
+    house.source.open.clear()
+    waiting = house.begin("anna", "right")
+    await until(lambda: len(house.source.asked) == 1, "the check")
+    waiting.cancel()
+    house.guard.replace((Source({"anna": ("changed", ANNA)}),))
+    house.source.open.set()
+    await until(lambda: not house.guard._waiting, "its end")
+    with pytest.raises(NotAuthenticated):
+        await house.enters("anna", "right")
+
+
 async def test_what_was_right_once_is_forgotten_when_it_is_wrong(house: House) -> None:
     await house.enters("anna", "right")
     house.source.passwords["anna"] = ("changed", ANNA)
