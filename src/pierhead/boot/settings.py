@@ -211,11 +211,6 @@ class Settings:
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def external_scheme(self) -> str:
-        """``http`` or ``https``: how people reach every port."""
-        return urlsplit(self.external_url).scheme
-
-    @property
     def external(self) -> Address:
         """Host and port of ``external_url``, the scheme's own port if it names none."""
         parts = urlsplit(self.external_url)
