@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pierhead.commits.blob import renew_blob
-from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName
 from pierhead.domain.refusals import BlobUnknown
@@ -23,9 +23,8 @@ async def pull_blob(
 
     Who asks HEAD of a push port means to name the blob in a manifest soon, so one whose review is near is kept on.
     """
-    if entry.kind != "group":
-        require(who, Right.PULL, entry.name, image)
-    elif head and entry.writable is not None and who.may(Right.PUSH, entry.writable):
+    entry.require_pull(who, image)
+    if head and entry.writable is not None and who.may(Right.PUSH, entry.writable):
         return await _for_a_push(table, entry, who, image, digest)
     found = await entry.repository.blob(who, image, digest, head=head)
     if isinstance(found, Missing):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.access import Principal
 from pierhead.domain.names import ImageName, Reference
 from pierhead.domain.refusals import ManifestUnknown
 from pierhead.repositories.kind import Found, Head, Missing
@@ -13,8 +13,7 @@ async def pull_manifest(
     table: Table, entry: Entry, who: Principal, image: ImageName, reference: Reference, *, head: bool
 ) -> Found | Head:
     """The first member that has it answers. Raises Denied, ManifestUnknown, Unavailable, UpstreamLimited."""
-    if entry.kind != "group":
-        require(who, Right.PULL, entry.name, image)
+    entry.require_pull(who, image)
     found = await entry.repository.manifest(who, image, reference, head=head)
     if isinstance(found, Missing):
         raise ManifestUnknown(image, reference, entry.name, table.pull_hint(entry, image, reference))

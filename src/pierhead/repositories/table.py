@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pierhead.domain.access import Principal, Right
+from pierhead.domain.access import Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.refusals import RepositoryUnknown, WrongPort
@@ -41,6 +41,15 @@ class Entry:
     def kind(self) -> str:
         """``hosted``, ``proxy`` or ``group``."""
         return self.repository.kind
+
+    def readable_by(self, who: Principal) -> bool:
+        """A group needs no right of its own: rights are judged on the member that answers."""
+        return self.kind == "group" or who.may(Right.PULL, self.name)
+
+    def require_pull(self, who: Principal, image: ImageName) -> None:
+        """Raises Denied where ``readable_by`` says no."""
+        if self.kind != "group":
+            require(who, Right.PULL, self.name, image)
 
 
 @dataclass(frozen=True, slots=True)

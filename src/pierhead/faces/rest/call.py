@@ -119,7 +119,7 @@ class Call:
 
     def reads(self, entry: Entry) -> bool:
         """Whether the account sees a repository; of a group it sees the members that it may read."""
-        return entry.kind == "group" or self.who.may(Right.PULL, entry.name)
+        return entry.readable_by(self.who)
 
     @property
     def operates(self) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX
-from pierhead.domain.names import ImageName
 from pierhead.domain.ranges import Page, parse_page
 from pierhead.domain.refusals import ImageUnknown, QueryInvalid
 from pierhead.faces.door.ask import Answer, Ask
@@ -18,7 +17,7 @@ from pierhead.faces.door.wire_json import encode
 from pierhead.faces.v2.asked import Asked, parameters_of
 from pierhead.faces.v2.errors import JSON, VERSION, quoted
 from pierhead.repositories.kind import Missing
-from pierhead.repositories.table import Entry, Table
+from pierhead.repositories.table import Table
 
 _CURSOR_DIGITS_MAX: Final = 18
 _INDEX: Final = ("Content-Type", OCI_INDEX)
@@ -26,7 +25,7 @@ _INDEX: Final = ("Content-Type", OCI_INDEX)
 
 async def tags(asked: Asked) -> Answer:
     """One page, sorted; ``Link`` leads to the next (OCI distribution specification, "Listing Tags")."""
-    _may_read(asked.who, asked.entry, asked.image)
+    asked.entry.require_pull(asked.who, asked.image)
     page = _page(asked.parameters())
     found = await asked.entry.repository.tags(asked.who, asked.image, page.last, page.n)
     if isinstance(found, Missing):
@@ -40,7 +39,7 @@ async def tags(asked: Asked) -> Answer:
 
 async def referrers(asked: Asked) -> Answer:
     """An index of what refers to the digest; empty, never 404, since clients would fall back to tags for good."""
-    _may_read(asked.who, asked.entry, asked.image)
+    asked.entry.require_pull(asked.who, asked.image)
     subject = Digest.parse(asked.item)
     artifact_type = asked.parameter("artifactType")
     found = await asked.entry.repository.referrers(
@@ -61,7 +60,7 @@ async def catalog(table: Table, connector: Connector, ask: Ask, who: Principal) 
     page = _page(parameters_of(ask))
     if connector.repository is not None:
         entry = table.entry(connector.repository)
-        found = await entry.repository.images(who, page.last, page.n) if _reads(who, entry) else None
+        found = await entry.repository.images(who, page.last, page.n) if entry.readable_by(who) else None
         names: Sequence[str] = () if found is None else found.images
         more = found is not None and found.more
         left_out: Sequence[str] = () if found is None else found.left_out
@@ -80,7 +79,11 @@ async def _everywhere(table: Table, who: Principal, page: Page) -> tuple[list[st
     wanted = page.n + 1
     for entry in sorted(table.entries.values(), key=lambda entry: f"{entry.name}/"):
         prefix = f"{entry.name}/"
-        if entry.kind == "group" or not _reads(who, entry) or (page.last > prefix and not page.last.startswith(prefix)):
+        if (
+            entry.kind == "group"
+            or not entry.readable_by(who)
+            or (page.last > prefix and not page.last.startswith(prefix))
+        ):
             continue
         after = page.last.removeprefix(prefix) if page.last.startswith(prefix) else ""
         found = await entry.repository.images(who, after, wanted - len(names))
@@ -103,15 +106,6 @@ def _cursor(last: str | None) -> int:
     if not last.isascii() or not last.isdigit() or len(last) > _CURSOR_DIGITS_MAX:
         raise QueryInvalid("last", "it is not from the Link of the page before")
     return int(last)
-
-
-def _reads(who: Principal, entry: Entry) -> bool:
-    return entry.kind == "group" or who.may(Right.PULL, entry.name)
-
-
-def _may_read(who: Principal, entry: Entry, image: ImageName) -> None:
-    if entry.kind != "group":
-        require(who, Right.PULL, entry.name, image)
 
 
 def _shown(asked: Asked) -> str:
