@@ -18,7 +18,6 @@ from pierhead.boot.config_secrets import Secret, resolve_secrets
 from pierhead.boot.config_shape import SHAPES
 from pierhead.boot.default import DEFAULT_YAML, default_settings
 from pierhead.boot.settings import (
-    BUILT_IN_ROLES,
     Address,
     GroupSettings,
     HostedSettings,
@@ -28,7 +27,7 @@ from pierhead.boot.settings import (
     TlsSettings,
 )
 from pierhead.domain import limits
-from pierhead.domain.access import rules_of
+from pierhead.domain.access import BUILT_IN_ROLES, rules_of
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 
@@ -155,8 +154,8 @@ def test_the_shared_example_is_the_shared_environment() -> None:
     assert (group.reserve, group.writable) == (("orchestrator/*",), None)
     assert [stage.repository for stage in settings.stages] == list(policies)
     assert {name: account.roles for name, account in settings.accounts.items()} == {
-        "svc-orchestrator": ("publisher",),
-        "svc-datastore": ("publisher",),
+        "svc-orchestrator": ("platform",),
+        "svc-datastore": ("datastore",),
         "svc-deployer": ("deployer",),
         "svc-promoter": ("promoter",),
         "svc-admin": ("admin",),
@@ -354,7 +353,7 @@ def test_every_example_in_the_document_is_accepted(tmp_path: Path) -> None:
     named += "  docker-hosted-prod: {type: hosted}\n"
     for text in examples:
         text = text.replace("/etc/pierhead/tls", str(tmp_path))
-        if "stages:" in text:
+        if "stages:" in text or "roles:\n" in text:
             text += "repositories:\n" + named
         if "type: group" in text:
             text += named + '  docker-proxy-dockerhub: {type: proxy, upstream: "https://registry-1.docker.io"}\n'

@@ -34,7 +34,7 @@ TABLE: dict[str, dict[Right, tuple[RepositoryName, ...]]] = {
 def test_a_role_gives_what_the_table_says(role: str, right: Right, repository: RepositoryName) -> None:
     who = Principal("anna", rules_of([role], LATER))
     given_here = repository in TABLE[role].get(right, NONE)
-    assert who.may(right, repository) is given_here
+    assert who.may(right, repository, IMAGE) is given_here
     assert who.holds(right) is (right in TABLE[role])
     if given_here:
         assert require(who, right, repository, IMAGE) == Grant(who, right, repository, IMAGE)
@@ -46,8 +46,8 @@ def test_a_role_gives_what_the_table_says(role: str, right: Right, repository: R
 @pytest.mark.parametrize("repository", REPOSITORIES)
 def test_without_stages_a_publisher_pushes_everywhere(repository: RepositoryName) -> None:
     who = Principal("anna", rules_of(["publisher"], ()))
-    assert who.may(Right.PUSH, repository)
-    assert not who.may(Right.DELETE, repository)
+    assert who.may(Right.PUSH, repository, IMAGE)
+    assert not who.may(Right.DELETE, repository, IMAGE)
 
 
 @given(st.lists(st.sampled_from(sorted(TABLE)), max_size=4), st.sets(st.sampled_from(REPOSITORIES)))
@@ -57,7 +57,7 @@ def test_roles_together_give_what_one_of_them_gives(roles: list[str], later: set
     for right in Right:
         assert together.holds(right) is any(one.holds(right) for one in alone)
         for repository in REPOSITORIES:
-            assert together.may(right, repository) is any(one.may(right, repository) for one in alone)
+            assert together.may(right, repository, IMAGE) is any(one.may(right, repository, IMAGE) for one in alone)
 
 
 RULES = st.builds(
@@ -89,7 +89,7 @@ def test_a_grant_is_never_made_without_a_rule_that_gives_it(
 def test_a_name_gives_no_rights(name: str) -> None:
     for rules in ((), rules_of([], LATER)):
         who = Principal(name, rules)
-        assert not any(who.holds(right) or who.may(right, DEV) for right in Right)
+        assert not any(who.holds(right) or who.may(right, DEV, IMAGE) for right in Right)
 
 
 @pytest.mark.parametrize("role", ["owner", "Admin", "admin ", "", "*"])

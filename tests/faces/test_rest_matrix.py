@@ -16,7 +16,7 @@ from tests.peers.wire import Answer
 MEMBERS = {"type", "title", "status", "code", "message", "do", "address", "request_id", "about"}
 KNOWN = {"repository": "docker-hosted-dev", "image": "matrix/app", "tag": "1.0.0", "digest": image(seed=90).digest}
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
-TOO_LITTLE = {Need.PULL: "svc-auditor", Need.DELETE: "svc-orchestrator", Need.OPERATE: "svc-orchestrator"}
+TOO_LITTLE = {Need.DELETE: "svc-orchestrator", Need.OPERATE: "svc-orchestrator"}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,12 @@ def test_a_route_with_too_few_rights_is_403_and_names_the_account(server: Pierhe
     account = TOO_LITTLE[route.need]
     problem = problem_of(ask(server, route, target_of(route), account), 403, "denied")
     assert account in str(problem["message"])
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.need is Need.PULL], ids=ids)
+def test_what_an_account_may_not_pull_does_not_exist_for_it(server: Pierhead, route: Route) -> None:
+    problem = problem_of(ask(server, route, target_of(route), "svc-auditor"), 404, "repository_unknown")
+    assert "docker-hosted-" not in str(problem["message"]).partition("by path")[2], "nor are others named to it"
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.need is Need.ACCOUNT], ids=ids)

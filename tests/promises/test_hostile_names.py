@@ -49,7 +49,7 @@ CASES = [
     Case(3, "_catalog as a name", "GET", "/v2/_catalog/manifests/x", "400 NAME_INVALID"),
     Case(3, "tags/list of tags/list", "GET", "/v2/tags/list/tags/list", "404 NAME_UNKNOWN"),
     Case(3, "no route word", "GET", "/v2/foo/bar", "404"),
-    Case(3, "rights are asked of the parsed name", "GET", "/v2/foo/manifests/bar/manifests/x", "403", who=OUTSIDER),
+    Case(3, "rights are asked of the parsed name", "GET", "/v2/foo/manifests/bar/manifests/x", "404", who=OUTSIDER),
     Case(4, "GET of a tag with a leading dot", "GET", MANIFEST + ".x", "404 MANIFEST_UNKNOWN"),
     Case(4, "GET of a tag with a leading hyphen", "GET", MANIFEST + "-x", "404 MANIFEST_UNKNOWN"),
     Case(4, "GET of a tag of 129 characters", "GET", MANIFEST + "x" * 129, "404 MANIFEST_UNKNOWN"),

@@ -100,30 +100,38 @@ def test_base_images_come_with_and_without_library(shared: Pierhead, docker_regi
             assert group.get_manifest(name, "20-alpine").expect(200).body == base.manifest.data
 
 
-# Account, repository, whether it pushes there.
+OWN, DATA, FOREIGN = "orchestrator/server", "datastore/loader", "team/app"
+# Account, repository, image: what a push and a pull are answered.
 RIGHTS = [
-    ("svc-orchestrator", DEV, 201),
-    ("svc-orchestrator", UAT, 403),
-    ("svc-orchestrator", PROD, 403),
-    ("svc-datastore", DEV, 201),
-    ("svc-deployer", DEV, 403),
-    ("svc-promoter", DEV, 403),
-    ("svc-admin", DEV, 201),
-    ("svc-admin", UAT, 201),
-    ("svc-admin", PROD, 201),
+    ("svc-orchestrator", DEV, OWN, 201, 200),
+    ("svc-orchestrator", DEV, DATA, 403, 200),
+    ("svc-orchestrator", DEV, FOREIGN, 403, 200),
+    ("svc-orchestrator", UAT, OWN, 403, 200),
+    ("svc-orchestrator", PROD, OWN, 403, 200),
+    ("svc-datastore", DEV, DATA, 201, 200),
+    ("svc-datastore", DEV, OWN, 403, 404),
+    ("svc-datastore", UAT, DATA, 403, 200),
+    ("svc-datastore", PROD, OWN, 403, 404),
+    ("svc-deployer", DEV, OWN, 403, 200),
+    ("svc-deployer", PROD, DATA, 403, 200),
+    ("svc-promoter", DEV, OWN, 403, 200),
+    ("svc-admin", DEV, FOREIGN, 201, 200),
+    ("svc-admin", UAT, OWN, 201, 200),
+    ("svc-admin", PROD, OWN, 201, 200),
 ]
 
 
-@pytest.mark.parametrize(("account", "repository", "status"), RIGHTS)
-def test_each_account_pushes_where_its_role_lets_it(
-    shared: Pierhead, account: str, repository: str, status: int
+@pytest.mark.parametrize(("account", "repository", "name", "pushes", "pulls"), RIGHTS)
+def test_each_account_does_what_its_role_lets_it(
+    shared: Pierhead, account: str, repository: str, name: str, pushes: int, pulls: int
 ) -> None:
     one = image(seed=500)
     with shared.wire() as admin, as_account(shared, account) as wire:
-        admin.push(f"{repository}/team/{account}", "by-admin", one)
-        answer = wire.put_manifest(f"{repository}/team/{account}", "own", one.manifest).expect(status)
-        assert status == 201 or answer.code == "DENIED"
-        assert wire.get_manifest(f"{repository}/team/{account}", "by-admin").status == 200
+        admin.push(f"{repository}/{name}", "by-admin", one)
+        answer = wire.put_manifest(f"{repository}/{name}", f"by-{account}", one.manifest).expect(pushes)
+        assert pushes == 201 or answer.code == "DENIED"
+        found = wire.get_manifest(f"{repository}/{name}", "by-admin").expect(pulls)
+        assert pulls == 200 or found.code == "MANIFEST_UNKNOWN"
 
 
 def test_an_account_whose_secret_is_not_there_is_disabled_and_everything_else_is_served(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pierhead.domain.access import Principal, Right, Rule
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
-from pierhead.domain.refusals import Unavailable, UpstreamLimited
+from pierhead.domain.patterns import Patterns
+from pierhead.domain.refusals import ScopeMissing, Unavailable, UpstreamLimited
 from pierhead.repositories.kind import ComingBlob, Found, Missing, StoredBlob, TagList
 from tests.contracts.rows import manifest
 from tests.faults.behaviours import limited, status
@@ -15,6 +17,7 @@ from tests.repositories.house import ANNA, LATEST, NGINX, House, may_read, missi
 
 APP = ImageName("orchestrator/server")
 SHORT = ImageName("nginx")
+OTHER = ImageName("other/app")
 
 
 async def test_the_first_member_in_the_order_answers(house: House) -> None:
@@ -53,6 +56,42 @@ async def test_a_member_that_an_account_may_not_read_is_not_there_for_it(house: 
     assert tags.tags == ["1"]
     assert await missing(group, APP, Tag("1"), may_read("x"))
     await pulled(group, APP, Tag("2"))
+
+
+async def test_an_image_that_an_account_may_not_pull_is_not_there_in_any_member(house: House) -> None:
+    first, second = await house.hosted("a"), await house.hosted("b")
+    digest = await house.push(first, OTHER, "1", manifest(b"one"), b"one")
+    await house.push(second, OTHER, "1", manifest(b"two"), b"two")
+    await house.push(second, APP, "1", manifest(b"three"), b"three")
+    group = house.group(first, second)
+    own = Rule(frozenset({Right.PULL}), images=Patterns(["orchestrator/*"]))
+    one = Rule(frozenset({Right.PULL}), repositories=Patterns(["b"]), images=Patterns([OTHER]))
+    everything, some = Principal("ann", (own,)), Principal("bob", (own, one))
+    for reference in (Tag("1"), digest):
+        assert await missing(group, OTHER, reference, everything)
+    assert isinstance(await group.blob(everything, OTHER, Digest.of(b"one"), head=False), Missing)
+    assert isinstance(await group.tags(everything, OTHER, "", 10), Missing)
+    assert (await group.images(everything, "", 10)).images == [APP]
+    assert (await pulled(group, OTHER, Tag("1"), some)).member == "b", "the first member is not there for this image"
+    assert await missing(group, OTHER, digest, some)
+    assert (await pulled(group, APP, Tag("1"), some)).member == "b"
+    assert (await group.images(some, "", 10)).images == [APP, OTHER]
+
+
+async def test_a_bearer_token_must_cover_every_member_that_its_account_may_pull_from(house: House) -> None:
+    first, second = await house.hosted("a"), await house.hosted("b")
+    await house.push(second, APP, "1", manifest(b"two"), b"two")
+    group = house.group(first, second)
+
+    def asked(*names: str) -> Principal:
+        rule = Rule(frozenset({Right.PULL}), repositories=Patterns(names), images=Patterns([APP]))
+        return Principal("ann", ANNA.rules, asked=(rule,))
+
+    assert (await pulled(group, APP, Tag("1"), asked("a", "b"))).member == "b"
+    with pytest.raises(ScopeMissing):
+        await pulled(group, APP, Tag("1"), asked("b"))
+    with pytest.raises(ScopeMissing):
+        await pulled(group, OTHER, Tag("1"), asked("a", "b"))
 
 
 async def test_tags_and_images_are_merged_sorted_and_paged(house: House) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.store import Store
@@ -24,13 +25,31 @@ class ListedImage:
 
 
 async def list_images(
-    store: Store, leaves: Sequence[Leaf], prefix: str, after: str, limit: int
+    store: Store, leaves: Sequence[Leaf], who: Principal, prefix: str, after: str, limit: int
 ) -> tuple[Sequence[ListedImage], str | None]:
-    """Up to ``limit`` images behind ``after``, by name, and what the next page is behind, None for the last. Nothing
-    outside is asked.
+    """Up to ``limit`` images behind ``after`` that ``who`` may pull, by name, and what the next page is behind, None
+    for the last. Nothing outside is asked. What the account does not see shortens no page and ends none.
 
     Raises TimeoutError.
     """
+    listed: list[ListedImage] = []
+    while True:
+        rows, names, more = await _batch(store, leaves, prefix, after, limit)
+        for name in names:
+            one = _merged(name, leaves, who, rows)
+            if one is not None:
+                if len(listed) == limit:
+                    return listed, listed[-1].name
+                listed.append(one)
+        if not more:
+            return listed, None
+        after = names[-1]
+
+
+async def _batch(
+    store: Store, leaves: Sequence[Leaf], prefix: str, after: str, limit: int
+) -> tuple[Mapping[tuple[ImageName, RepositoryName], ImageRow], Sequence[ImageName], bool]:
+    """Rows by name and repository, the names that are complete among them, and whether there are more."""
 
     def read(reports: Reports) -> list[ImageRow]:
         rows: list[ImageRow] = []
@@ -40,15 +59,18 @@ async def list_images(
 
     rows = {(row.name, row.repository): row for row in await store.report(read)}
     names = sorted({name for name, _ in rows})
-    listed = [one for name in names[:limit] if (one := _merged(name, leaves, rows)) is not None]
-    return listed, names[limit - 1] if len(names) > limit else None
+    return rows, names[: limit + 1], len(names) > limit + 1 or len(rows) > limit
 
 
 def _merged(
-    name: ImageName, leaves: Sequence[Leaf], rows: Mapping[tuple[ImageName, RepositoryName], ImageRow]
+    name: ImageName,
+    leaves: Sequence[Leaf],
+    who: Principal,
+    rows: Mapping[tuple[ImageName, RepositoryName], ImageRow],
 ) -> ListedImage | None:
+    """None if no leaf has it that answers for it under this name, or in which ``who`` may pull it."""
     asked = dict.fromkeys(leaf.entry.name for leaf in leaves if leaf.kept_as(name) is not None)
-    found = [rows[name, member] for member in asked if (name, member) in rows]
+    found = [rows[name, member] for member in asked if (name, member) in rows and who.may(Right.PULL, member, name)]
     if not found:
         return None
     changes = [row.pushed for row in found if row.pushed is not None]

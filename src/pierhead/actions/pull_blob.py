@@ -19,12 +19,13 @@ _HOUR: Final = 3_600_000_000
 async def pull_blob(
     table: Table, entry: Entry, who: Principal, image: ImageName, digest: Digest, *, head: bool
 ) -> StoredBlob | ComingBlob:
-    """Raises Denied, BlobUnknown, Unavailable, UpstreamLimited.
+    """Raises BlobUnknown, ScopeMissing, Unavailable, UpstreamLimited.
 
     Who asks HEAD of a push port means to name the blob in a manifest soon, so one whose review is near is kept on.
     """
-    entry.require_pull(who, image)
-    if head and entry.writable is not None and who.may(Right.PUSH, entry.writable):
+    if not entry.shows(who, image):
+        raise BlobUnknown(image, digest, entry.name)
+    if head and entry.writable is not None and who.may(Right.PUSH, entry.writable, image):
         return await _for_a_push(table, entry, who, image, digest)
     found = await entry.repository.blob(who, image, digest, head=head)
     if isinstance(found, Missing):
@@ -36,7 +37,7 @@ async def pull_blob(
 
 async def _for_a_push(table: Table, entry: Entry, who: Principal, image: ImageName, digest: Digest) -> StoredBlob:
     """A push through a group needs no blob that a hosted member has; no upstream is asked for a push."""
-    for hosted in table.hosted_below(entry, who):
+    for hosted in table.hosted_below(entry, who, image):
         found = await hosted.blob(who, image, digest, head=True)
         if isinstance(found, StoredBlob):
             await _keep(hosted, image, digest)

@@ -18,6 +18,7 @@ from pierhead.boot.config_shape import (
     GroupShape,
     HostedShape,
     ProxyShape,
+    RuleShape,
     StageShape,
     TopShape,
 )
@@ -35,7 +36,9 @@ from pierhead.boot.settings import (
     Stage,
     TlsSettings,
 )
+from pierhead.domain.access import Rule, Rules
 from pierhead.domain.names import RepositoryName
+from pierhead.domain.patterns import Patterns, TagPatterns
 
 __all__ = ["ConfigFaults", "load", "parse"]
 
@@ -90,10 +93,12 @@ class _Assembly:
         folder = self._data(top, data)
         repositories = self._repositories(top)
         accounts = self._accounts(top)
+        roles = self._roles(top)
         stages = self._stages(top)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
+        rules.check_roles(accounts, roles, top.roles, repositories.named, self._faults)
         self._faults.raise_if_any()
         return Settings(
             data=folder,
@@ -105,6 +110,7 @@ class _Assembly:
             stages=tuple(stage for _, stage in stages),
             repositories=repositories.known,
             accounts=accounts,
+            roles=roles,
             anonymous=top.anonymous,
             reclaim=ReclaimSettings(
                 lease_seconds=top.reclaim.lease,
@@ -197,6 +203,19 @@ class _Assembly:
                 )
         return accounts
 
+    def _roles(self, top: TopShape) -> dict[str, Rules]:
+        roles: dict[str, Rules] = {}
+        for text, value in top.roles.items():
+            path: Path = ("roles", text)
+            name = fit_value(values.own_role_name, text, path, self._faults)
+            if not isinstance(value, list) or not value:
+                self._faults.add(path, "must be a list of rules, such as [{rights: [pull]}].", value)
+                continue
+            shapes = [fit(RuleShape, one, (*path, at), self._faults, self._tree.lines) for at, one in enumerate(value)]
+            if name is not None:
+                roles[name] = tuple(_rule(shape) for shape in shapes if shape is not None)
+        return roles
+
     def _stages(self, top: TopShape) -> list[tuple[Path, Stage]]:
         stages: list[tuple[Path, Stage]] = []
         for text, value in top.stages.items():
@@ -240,6 +259,15 @@ def _url_of(listen: Address, secure: bool) -> str:
     """How people reach the main port when the file does not say it: where it listens, or the loopback address."""
     host = "127.0.0.1" if listen.is_wildcard else listen.host
     return f"{'https' if secure else 'http'}://{Address(host, listen.port)}"
+
+
+def _rule(shape: RuleShape) -> Rule:
+    return Rule(
+        frozenset(shape.rights),
+        repositories=Patterns(shape.repositories),
+        images=Patterns(shape.images),
+        tags=TagPatterns(shape.tags),
+    )
 
 
 def _proxy(name: RepositoryName, shape: ProxyShape) -> ProxySettings:

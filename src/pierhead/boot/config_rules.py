@@ -21,6 +21,7 @@ from pierhead.boot.settings import (
     Stage,
     TlsSettings,
 )
+from pierhead.domain.access import BUILT_IN_ROLES, Rules
 from pierhead.domain.names import RepositoryName
 
 CIRCLES_SHOWN_MAX: Final = 10
@@ -216,3 +217,28 @@ def check_accounts(accounts: Mapping[str, AccountSettings], faults: Faults) -> N
             faults.add((*path, "roles"), "is empty. Give at least one role.")
         elif len(set(account.roles)) < len(account.roles):
             faults.add((*path, "roles"), "names a role twice.")
+
+
+def check_roles(
+    accounts: Mapping[str, AccountSettings],
+    roles: Mapping[str, Rules],
+    named: Mapping[str, object],
+    repositories: Mapping[str, object],
+    faults: Faults,
+) -> None:
+    """Accounts have roles that there are, and a rule of a role gives something to something. ``named`` are all roles of
+    the file, faulty ones too; ``repositories`` likewise."""
+    known = (*BUILT_IN_ROLES, *named)
+    for name, account in accounts.items():
+        for at, role in enumerate(account.roles):
+            if role not in known:
+                hint = did_you_mean(role, known) or f" Known: {', '.join(known)}."
+                faults.add(("accounts", name, "roles", at), f"is unknown.{hint}", role)
+    for name, rules in roles.items():
+        for at, rule in enumerate(rules):
+            path: Path = ("roles", name, at)
+            if not rule.rights:
+                faults.add((*path, "rights"), "is empty. Give at least one right.")
+            for pattern in rule.repositories.texts:
+                if "*" not in pattern and pattern not in repositories:
+                    faults.add((*path, "repositories"), _no_repository(pattern, repositories), pattern)

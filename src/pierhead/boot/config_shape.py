@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 from pierhead.boot import config_values as values
 from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings
 from pierhead.domain import limits
+from pierhead.domain.access import Right
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 
@@ -85,8 +86,15 @@ class StageShape(Shape):
     gates: tuple[object, ...] = ()
 
 
+class RuleShape(Shape):
+    rights: tuple[Annotated[Right, PlainValidator(values.right)], ...]
+    repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
+    images: tuple[Annotated[str, PlainValidator(values.reserve_pattern)], ...] = ("*",)
+    tags: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] = ("*",)
+
+
 class AccountShape(Shape):
-    roles: tuple[Annotated[str, PlainValidator(values.role)], ...]
+    roles: tuple[Annotated[str, PlainValidator(values.role_name)], ...]
     password_env: Variable | None = None
     password_file: File | None = None
     password_hash: Annotated[str, PlainValidator(values.password_hash)] | None = None
@@ -110,7 +118,7 @@ class LimitsShape(Shape):
 
 
 class TopShape(Shape):
-    """The keys at the margin. What stands under stages, repositories and accounts is read one by one."""
+    """The keys at the margin. What stands under stages, repositories, roles and accounts is read one by one."""
 
     listen: Listen = Address("127.0.0.1", 8081)
     external_url: Annotated[str, PlainValidator(values.external_url)] | None = None
@@ -127,6 +135,7 @@ class TopShape(Shape):
     stages: dict[str, object] = {}
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
+    roles: dict[str, object] = {}
     anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
@@ -146,6 +155,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     HostedShape,
     ProxyShape,
     GroupShape,
+    RuleShape,
     AccountShape,
     ReclaimShape,
     LogShape,

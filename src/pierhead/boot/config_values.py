@@ -18,9 +18,11 @@ from argon2.exceptions import InvalidHashError
 from argon2.low_level import Type
 
 from pierhead.boot.config_faults import Wrong, did_you_mean
-from pierhead.boot.settings import BUILT_IN_ROLES, Address, Network, is_host
+from pierhead.boot.settings import Address, Network, is_host
+from pierhead.domain.access import BUILT_IN_ROLES, Right
 from pierhead.domain.limits import GIB, KIB, MIB
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.patterns import VERSION
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import NameInvalid
 
@@ -34,6 +36,7 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _STAGE: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]+")
+_TAG_PATTERN: Final = re.compile(r"[A-Za-z0-9._*-]+")
 _HUB_PAGES: Final = frozenset({"docker.io", "www.docker.com", "hub.docker.com", "docker.com"})
 
 DOCKER_HUB_HOSTS: Final = frozenset({"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com"})
@@ -303,9 +306,33 @@ def password_hash(value: object) -> str:
     return written
 
 
-def role(value: object) -> str:
-    """A built-in role."""
-    return choice(BUILT_IN_ROLES)(value)
+def role_name(value: object) -> str:
+    """The name of a role, built in or not."""
+    written = text(value)
+    if len(written) > 64 or _STAGE.fullmatch(written) is None:
+        raise Wrong("is no name of a role: lower-case letters and digits, with . _ or - between them.")
+    return written
+
+
+def own_role_name(value: object) -> str:
+    """The name of a role of one's own."""
+    written = role_name(value)
+    if written in BUILT_IN_ROLES:
+        raise Wrong("is built in and cannot be defined anew. Give yours another name.")
+    return written
+
+
+def right(value: object) -> Right:
+    """``pull``, ``push``, ``read audit`` …"""
+    return Right(choice(one.value for one in Right)(value))
+
+
+def repository_pattern(value: object) -> str:
+    """A pattern of repository names; ``*`` stands for any characters."""
+    written = text(value)
+    if "/" in written or _PATTERN.fullmatch(written) is None or len(written) > 255:
+        raise Wrong("is no pattern of repository names: lower-case letters, digits, . _ - and * for any characters.")
+    return written
 
 
 def write_policy(value: object) -> WritePolicy:
@@ -320,6 +347,14 @@ def reserve_pattern(value: object) -> str:
         raise Wrong("is no pattern of image names: lower-case letters, digits, . _ - / and * for any characters.")
     if written.startswith("/") or written.endswith("/") or "//" in written:
         raise Wrong(f"can never match an image's name. Did you mean {'/'.join(filter(None, written.split('/')))}/*?")
+    return written
+
+
+def tag_pattern(value: object) -> str:
+    """A pattern of tags; ``*`` stands for any characters, ``{version}`` alone for a version."""
+    written = text(value)
+    if written != VERSION and (_TAG_PATTERN.fullmatch(written) is None or len(written) > 128):
+        raise Wrong(f"is no pattern of tags: letters, digits, . _ - and * for any characters, or {VERSION} alone.")
     return written
 
 

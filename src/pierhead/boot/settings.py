@@ -15,10 +15,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pierhead.domain import limits
+from pierhead.domain.access import Rules
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
-
-BUILT_IN_ROLES: Final = ("publisher", "deployer", "promoter", "auditor", "operator", "admin")
 
 Network = IPv4Network | IPv6Network
 
@@ -202,6 +201,7 @@ class Settings:
     stages: tuple[Stage, ...] = ()
     repositories: Mapping[RepositoryName, RepositorySettings] = field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
+    roles: Mapping[str, Rules] = field(default_factory=dict)
     anonymous: str = "none"
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

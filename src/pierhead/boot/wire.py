@@ -191,7 +191,7 @@ async def _accounts(
     later = [stage.repository for stage in settings.stages[1:]]
     hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
     accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed)
+        name: PasswordAccount(Principal(name, rules_of(account.roles, later, settings.roles)), hashed)
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
     }
     first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))

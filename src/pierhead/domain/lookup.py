@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.patterns import Patterns
 from pierhead.domain.refusals import NameInvalid, RepositoryUnknown
 
 _LIBRARY: Final = "library/"
@@ -27,23 +28,15 @@ def fold_library(image: ImageName) -> ImageName:
 
 
 class Reserve:
-    """The names that no proxy among a group's members is ever asked for.
+    """The names that no proxy among a group's members is ever asked for, as ``Patterns``."""
 
-    In a pattern ``*`` stands for any characters, ``/`` too; everything else stands for itself. Matching takes time
-    linear in the lengths of name and patterns.
-    """
-
-    __slots__ = ("_exact", "_patterns")
+    __slots__ = ("_patterns",)
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        given = frozenset(patterns)
-        self._exact: frozenset[str] = frozenset(one for one in given if "*" not in one)
-        self._patterns: tuple[tuple[str, ...], ...] = tuple(
-            tuple(one.split("*")) for one in sorted(given - self._exact)
-        )
+        self._patterns = Patterns(patterns)
 
     def __bool__(self) -> bool:
-        return bool(self._exact or self._patterns)
+        return bool(self._patterns)
 
     def holds(self, image: ImageName) -> bool:
         """Whether a pattern meets ``image`` in either spelling, with and without ``library/``.
@@ -57,7 +50,7 @@ class Reserve:
             spellings = (image, _LIBRARY + image)
         elif image.startswith(_LIBRARY):
             spellings = (image, fold_library(image))
-        return any(name in self._exact or any(_meets(pieces, name) for pieces in self._patterns) for name in spellings)
+        return any(self._patterns.meets(name) for name in spellings)
 
 
 def split_path(full: str, known: Collection[RepositoryName]) -> tuple[RepositoryName, ImageName]:
@@ -72,19 +65,3 @@ def split_path(full: str, known: Collection[RepositoryName]) -> tuple[Repository
     if not slash:
         raise NameInvalid(full, "the image's name goes behind the repository's, as in REPOSITORY/IMAGE")
     return repository, ImageName.parse(rest)
-
-
-def _meets(pieces: tuple[str, ...], name: str) -> bool:
-    """``pieces`` are a pattern's parts between its stars: the first begins the name, the last ends it, and the others
-    follow in between; taking each at its first place leaves the most room for those behind."""
-    first, last = pieces[0], pieces[-1]
-    end = len(name) - len(last)
-    if len(first) > end or not name.startswith(first) or not name.endswith(last):
-        return False
-    at = len(first)
-    for piece in pieces[1:-1]:
-        found = name.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True

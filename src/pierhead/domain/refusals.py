@@ -237,6 +237,16 @@ class NotAuthenticated(Refusal):
         super().__init__(why or "Log in first: `docker login` with this host and port.")
 
 
+class ScopeMissing(Refusal):
+    """A bearer token is good but was not asked for this, and would have been given it. ``right`` is its word."""
+
+    def __init__(self, right: str) -> None:
+        super().__init__(
+            f"The token was not asked for leave to {right} here. Ask for it with the scope of the challenge."
+        )
+        self.right = right
+
+
 class TooManyLogins(Refusal):
     """``at_once``: others' logins are being checked, and there are more of them than fit into the line."""
 
@@ -250,6 +260,17 @@ class Denied(Refusal):
     def __init__(self, account: str, action: str, what: str, hint: str = "") -> None:
         super().__init__(
             f"{account} may not {action} {what}.{_behind(hint)}", account=account, action=action, what=what
+        )
+
+
+class TagDenied(Refusal):
+    def __init__(self, account: str, what: str, tag: str, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"{account} may push {what}, but not under the tag {tag}: only under {', '.join(allowed)}.",
+            account=account,
+            what=what,
+            tag=tag,
+            allowed=list(allowed),
         )
 
 

@@ -5,20 +5,22 @@
   can break one upstream could make another answer in its place.
 - A digest is answered by any member that keeps it, before an upstream is asked: the bytes are the same.
 - No proxy below is asked for, or answers from its cache with, names that ``reserve`` holds.
-- An account sees the members that it may read; the group itself needs no right.
+- An account sees the members in which it may pull the image; the group itself needs no right. A bearer token has to
+  cover all of these: with one that was asked for some of them only, another member would answer than without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import or_
 from typing import Final, TypeVar
 
-from pierhead.domain.access import Principal, Right, Rule
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.digest import Digest
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
-from pierhead.domain.refusals import Unavailable, UpstreamLimited
+from pierhead.domain.refusals import ScopeMissing, Unavailable, UpstreamLimited
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import RepositoryId, TagHit
 from pierhead.repositories.hosted import referrers_page, stored_blob
@@ -93,8 +95,10 @@ class Group:
         self._lookups = parts.store.lookups
         self._flat = _flattened(self)
         self._names = {member.row_id: member.name for member, _ in self._flat}
-        # By the identity of an account's rules, which are kept in the value so that no other object gets it.
-        self._plans: dict[int, tuple[tuple[Rule, ...], _Plan]] = {}
+        # By the identity of a principal, which is kept in the value so that no other object gets it. None where it
+        # depends on the image.
+        self._plans: dict[int, tuple[Principal, _Plan | None]] = {}
+        self._by_members: dict[tuple[bool, ...], _Plan] = {}
 
     # --- one thing ---------------------------------------------------------------------------------------------------
 
@@ -102,7 +106,7 @@ class Group:
         self, who: Principal, image: ImageName, reference: Reference, *, head: bool
     ) -> Found | Head | Missing:
         """The first member that has it. Raises Unavailable, UpstreamLimited."""
-        plan = self._plan(who)
+        plan = self._plan(who, image)
         if isinstance(reference, Digest):
             return await self._by_digest(plan, who, image, reference, head=head)
         lookups = self._lookups
@@ -140,7 +144,7 @@ class Group:
         self, who: Principal, image: ImageName, digest: Digest, *, head: bool
     ) -> StoredBlob | ComingBlob | Missing:
         """From any member that keeps it, else through the proxy whose image it belongs to. Raises as ``manifest``."""
-        plan = self._plan(who)
+        plan = self._plan(who, image)
         if plan.local.ids:
             hit = await self._lookups.blob(plan.local.ids, image, digest)
             if hit is not None:
@@ -160,7 +164,7 @@ class Group:
 
     async def tags(self, who: Principal, image: ImageName, last: str, limit: int) -> TagList | Missing:
         """The tags of all members. A member that cannot be asked is left out, unless no other knows the image."""
-        plan = self._plan(who)
+        plan = self._plan(who, image)
         pages: list[TagList] = []
         if plan.local.ids:
             local = await self._lookups.tags(plan.local.ids, image, last, limit + 1)
@@ -187,11 +191,19 @@ class Group:
 
     async def images(self, who: Principal, last: str, limit: int) -> ImageList:
         """What members keep. No upstream is asked: none lists all that it has."""
-        plan = self._plan(who)
+        whole: list[RepositoryId] = []
         found: list[Sequence[ImageName]] = []
-        if plan.local.ids:
-            found.append(await self._lookups.images(plan.local.ids, last, limit + 1))
-        found += [await _unreserved(remote, who, last, limit + 1) for remote in plan.remotes]
+        for member, reserves in self._flat:
+            if not who.may_somewhere(Right.PULL, member.name):
+                continue
+            if isinstance(member, Caching):
+                found.append(await _unreserved(_Remote(member, reserves), who, last, limit + 1))
+            elif who.may_everywhere(Right.PULL, member.name):
+                whole.append(member.row_id)
+            else:
+                found.append((await member.images(who, last, limit + 1)).images)
+        if whole:
+            found.append(await self._lookups.images(tuple(whole), last, limit + 1))
         images = _merged(found)
         return ImageList(images[:limit], len(images) > limit)
 
@@ -203,7 +215,7 @@ class Group:
         So no upstream is asked about what was pushed here, and a signature that was pushed for an upstream's image
         stands beside the upstream's own.
         """
-        plan = self._plan(who)
+        plan = self._plan(who, image)
         page = ReferrerList([])
         if plan.local.ids:
             page = await referrers_page(self._lookups, plan.local.ids, image, subject, artifact_type, after)
@@ -228,15 +240,40 @@ class Group:
         """Members without groups in between, each once, with the reserves that hold for it."""
         return iter(self._flat)
 
-    def _plan(self, who: Principal) -> _Plan:
-        rules = who.rules
-        found = self._plans.get(id(rules))
-        if found is not None:
-            return found[1]
-        plan = _plan([one for one in self._flat if who.may(Right.PULL, one[0].name)])
-        if len(self._plans) >= _PLANS_MAX:
-            self._plans.clear()
-        self._plans[id(rules)] = (rules, plan)
+    def _plan(self, who: Principal, image: ImageName) -> _Plan:
+        """Who is asked for the image. Raises ScopeMissing."""
+        found = self._plans.get(id(who))
+        if found is None:
+            if len(self._plans) >= _PLANS_MAX:
+                self._plans.clear()
+            found = self._plans[id(who)] = (who, self._everywhere(who))
+        return found[1] or self._for_image(who, image)
+
+    def _everywhere(self, who: Principal) -> _Plan | None:
+        """The plan for all images alike; None if there is none."""
+        seen = [who.may_everywhere(Right.PULL, member.name) for member, _ in self._flat]
+        unseen = [not who.may_somewhere(Right.PULL, member.name) for member, _ in self._flat]
+        if who.asked is not None or not all(map(or_, seen, unseen)):
+            return None
+        return self._with(tuple(seen))
+
+    def _for_image(self, who: Principal, image: ImageName) -> _Plan:
+        seen: list[bool] = []
+        for member, _ in self._flat:
+            name = member.judged(image)
+            if who.lacks_scope(Right.PULL, member.name, name):
+                raise ScopeMissing(Right.PULL.value)
+            seen.append(who.may(Right.PULL, member.name, name))
+        return self._with(tuple(seen))
+
+    def _with(self, seen: tuple[bool, ...]) -> _Plan:
+        """The plan that asks the members which are marked."""
+        plan = self._by_members.get(seen)
+        if plan is None:
+            if len(self._by_members) >= _PLANS_MAX:
+                self._by_members.clear()
+            plan = _plan([one for one, marked in zip(self._flat, seen, strict=True) if marked])
+            self._by_members[seen] = plan
         return plan
 
 

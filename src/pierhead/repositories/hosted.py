@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from pierhead.domain import limits
@@ -17,6 +18,7 @@ from pierhead.ports.metadata.store import Lookups, Members
 from pierhead.ports.metadata.values import BlobRow, RepositoryId, StoredManifest
 from pierhead.repositories.kind import MISSING, Found, ImageList, Missing, ReferrerList, StoredBlob, TagList
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.visible import visible_images
 
 Read = TypeVar("Read")
 
@@ -32,6 +34,10 @@ class Hosted:
         self.parts = parts
         self._members = (row_id,)
         self._lookups = parts.store.lookups
+
+    def judged(self, image: ImageName) -> ImageName:
+        """The name on which rights are judged."""
+        return image
 
     async def manifest(self, who: Principal, image: ImageName, reference: Reference, *, head: bool) -> Found | Missing:
         """By tag or digest."""
@@ -59,9 +65,8 @@ class Hosted:
         return TagList(found[:limit], len(found) > limit)
 
     async def images(self, who: Principal, last: str, limit: int) -> ImageList:
-        """Images that hold a manifest."""
-        found = await self._lookups.images(self._members, last, limit + 1)
-        return ImageList(found[:limit], len(found) > limit)
+        """Images that hold a manifest and that the account may pull."""
+        return await visible_images(who, self.name, partial(self._lookups.images, self._members), last, limit)
 
     async def referrers(
         self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0

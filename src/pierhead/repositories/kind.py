@@ -136,6 +136,9 @@ class Local(Repository, Protocol):
     @property
     def row_id(self) -> RepositoryId: ...
 
+    def judged(self, image: ImageName) -> ImageName:
+        """The name on which rights are judged."""
+
 
 @runtime_checkable
 class Caching(Repository, Protocol):
@@ -143,6 +146,9 @@ class Caching(Repository, Protocol):
 
     @property
     def row_id(self) -> RepositoryId: ...
+
+    def judged(self, image: ImageName) -> ImageName:
+        """The name on which rights are judged: that under which the image is kept."""
 
     async def kept_manifest(self, image: ImageName, digest: Digest) -> Found | Missing: ...
 

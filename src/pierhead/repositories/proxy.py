@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pierhead.commits.blob import Place
@@ -43,6 +44,7 @@ from pierhead.repositories.kind import (
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy_lists import ProxyLists
 from pierhead.repositories.recent import Flights, Recent
+from pierhead.repositories.visible import visible_images
 
 _log = logging.getLogger(__name__)
 
@@ -294,9 +296,8 @@ class Proxy:
         return MISSING if name is None else await self._lists.tags(name, last, limit)
 
     async def images(self, who: Principal, last: str, limit: int) -> ImageList:
-        """Images of which something is kept: no upstream lists all that it has."""
-        found = await self._lookups.images(self._members, last, limit + 1)
-        return ImageList(found[:limit], len(found) > limit)
+        """Images of which something is kept and that the account may pull: no upstream lists all that it has."""
+        return await visible_images(who, self.name, partial(self._lookups.images, self._members), last, limit)
 
     async def referrers(
         self, who: Principal, image: ImageName, subject: Digest, artifact_type: str | None, after: int = 0
@@ -313,6 +314,10 @@ class Proxy:
             return library_spelling(image, self.settings.library)
         except NameInvalid:
             return None
+
+    def judged(self, image: ImageName) -> ImageName:
+        """The name on which rights are judged: one image has one name, however it was spelled."""
+        return self.spelled(image) or image
 
     async def names(self, image: ImageName, digest: Digest) -> bool:
         """See the protocol."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pierhead.domain.access import Principal, Right, require
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
-from pierhead.domain.refusals import RepositoryUnknown, WrongPort
+from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, WrongPort
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
@@ -43,13 +43,20 @@ class Entry:
         return self.repository.kind
 
     def readable_by(self, who: Principal) -> bool:
-        """A group needs no right of its own: rights are judged on the member that answers."""
-        return self.kind == "group" or who.may(Right.PULL, self.name)
+        """Whether the account may see anything of it. A group needs no right of its own: rights are judged on the
+        member that answers."""
+        return self.kind == "group" or who.may_somewhere(Right.PULL, self.name)
 
-    def require_pull(self, who: Principal, image: ImageName) -> None:
-        """Raises Denied where ``readable_by`` says no."""
-        if self.kind != "group":
-            require(who, Right.PULL, self.name, image)
+    def shows(self, who: Principal, image: ImageName) -> bool:
+        """Whether the account sees the image; one that it does not see is answered like one that is not there. A group
+        shows what its members do. Raises ScopeMissing."""
+        repository = self.repository
+        if isinstance(repository, Proxy | Hosted):
+            name = repository.judged(image)
+            if who.lacks_scope(Right.PULL, self.name, name):
+                raise ScopeMissing(Right.PULL.value)
+            return who.may(Right.PULL, self.name, name)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class Table:
         if entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        hosted = [e for e in below if e.kind == "hosted" and who.may(Right.PUSH, e.name)]
+        hosted = [e for e in below if e.kind == "hosted" and who.may_ask(Right.PUSH, e.name, image)]
         for member in hosted:
             if member.external is not None:
                 return f"{member.external}/{image}"
@@ -129,35 +136,41 @@ class Table:
 
     def leaves(self, entry: Entry, who: Principal) -> list[Leaf]:
         """The repositories of other kinds that ``entry`` is or holds, in the order in which they are asked; of a group
-        only those that the account may pull from. One that is held twice stands there twice."""
+        only those of which the account may see something. One that is held twice stands there twice."""
         return list(self._leaves(entry, who, ()))
 
     def keeping(self, entry: Entry, who: Principal, image: ImageName) -> Mapping[RepositoryName, ImageName]:
-        """Which of ``leaves`` may hold the image, each once, and under which name, in the order of asking."""
+        """Which of ``leaves`` may hold the image, each once, and under which name, in the order of asking; only those
+        in which the account may see it."""
         found: dict[RepositoryName, ImageName] = {}
         for leaf in self._leaves(entry, who, ()):
             name = leaf.kept_as(image)
-            if name is not None:
+            if name is not None and who.may(Right.PULL, leaf.entry.name, name):
                 found.setdefault(leaf.entry.name, name)
         return found
 
     def _leaves(self, entry: Entry, who: Principal, reserves: tuple[Reserve, ...]) -> Iterator[Leaf]:
         if entry.kind != "group":
-            if not reserves or who.may(Right.PULL, entry.name):
+            if not reserves or who.may_somewhere(Right.PULL, entry.name):
                 yield Leaf(entry, reserves)
             return
         for name in entry.members:
             yield from self._leaves(self.entries[name], who, (*reserves, entry.reserve))
 
-    def hosted_below(self, entry: Entry, who: Principal) -> list[Hosted]:
-        """The hosted repositories that a group holds and the account may pull from, each once, in their order."""
+    def hosted_below(self, entry: Entry, who: Principal, image: ImageName) -> list[Hosted]:
+        """The hosted repositories that a group holds and in which the account may see the image, each once, in their
+        order."""
         found = {leaf.entry.name: leaf.entry.repository for leaf in self.leaves(entry, who)}
-        return [repository for repository in found.values() if isinstance(repository, Hosted)]
+        return [
+            repository
+            for repository in found.values()
+            if isinstance(repository, Hosted) and who.may(Right.PULL, repository.name, image)
+        ]
 
-    def readable_hosted(self, who: Principal) -> list[Hosted]:
-        """Hosted repositories that the account may pull from."""
+    def readable_hosted(self, who: Principal, image: ImageName) -> list[Hosted]:
+        """Hosted repositories in which the account may see the image."""
         return [
             entry.repository
             for entry in self.entries.values()
-            if isinstance(entry.repository, Hosted) and who.may(Right.PULL, entry.name)
+            if isinstance(entry.repository, Hosted) and who.may(Right.PULL, entry.name, image)
         ]

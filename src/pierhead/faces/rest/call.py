@@ -14,7 +14,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid
+from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, RepositoryUnknown
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.jobs.loop import Outcome
@@ -71,12 +71,13 @@ class Call:
     # --- what the path names ---------------------------------------------------------------------------------------
 
     def entry(self) -> Entry:
-        """The repository. Raises NameInvalid, RepositoryUnknown, Denied for one that the account may not read."""
-        entry = self.table.entry(RepositoryName.parse(self.values["repository"]))
-        self.ask.note["repository"] = entry.name
-        if not self.reads(entry):
-            raise Denied(self.who.name, "read", entry.name)
-        return entry
+        """The repository. Raises NameInvalid, RepositoryUnknown: also for one of which the account may see nothing."""
+        name = RepositoryName.parse(self.values["repository"])
+        known = [entry.name for entry in self.table.entries.values() if self.reads(entry)]
+        if name not in known:
+            raise RepositoryUnknown(name, known)
+        self.ask.note["repository"] = name
+        return self.table.entry(name)
 
     def image(self) -> ImageName:
         """Raises NameInvalid."""

@@ -18,7 +18,7 @@ async def images(call: Call) -> Json:
     """What is kept; no upstream is asked."""
     entry = call.entry()
     found, following = await list_images(
-        call.parts.store, call.table.leaves(entry, call.who), call.prefix(), call.cursor(), call.limit()
+        call.parts.store, call.table.leaves(entry, call.who), call.who, call.prefix(), call.cursor(), call.limit()
     )
     return shapes.page([shapes.image(one, entry.name) for one in found], cursor_of(following))
 

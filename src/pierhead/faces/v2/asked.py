@@ -48,11 +48,11 @@ class Asked:
     def for_push(self, reference: str = "TAG") -> tuple[Hosted, Grant]:
         """Where a push goes, and leave for it.
 
-        Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied.
+        Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied, ScopeMissing.
         """
         port = None if self.connector.repository is None else int(self.connector.external.rpartition(":")[2])
         target = self.table.hosted_for_push(self.entry, self.who, self.image, port)
-        if target.stage and not self.who.may(Right.PUSH, target.name):
+        if target.stage and not self.who.may_ask(Right.PUSH, target.name, self.image):
             raise StageFilledByPromotion(target.name, self.image, reference, target.stage)
         grant = require(self.who, Right.PUSH, target.name, self.image)
         self.ask.note["member"] = target.name
@@ -64,7 +64,7 @@ class Asked:
         them; none without a group."""
         if self.entry.kind != "group":
             return ()
-        members = self.table.hosted_below(self.entry, self.who)
+        members = self.table.hosted_below(self.entry, self.who, self.image)
         return tuple(member.row_id for member in members if member is not target)
 
     def for_deletion(self) -> tuple[Hosted, Grant]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -10,13 +11,13 @@ from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX
 from pierhead.domain.ranges import Page, parse_page
-from pierhead.domain.refusals import ImageUnknown, QueryInvalid
+from pierhead.domain.refusals import ImageUnknown, QueryInvalid, ScopeMissing
 from pierhead.faces.door.ask import Answer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.wire_json import encode
 from pierhead.faces.v2.asked import Asked, parameters_of
 from pierhead.faces.v2.errors import JSON, VERSION, quoted
-from pierhead.repositories.kind import Missing
+from pierhead.repositories.kind import MISSING, Missing, ReferrerList, TagList
 from pierhead.repositories.table import Table
 
 _CURSOR_DIGITS_MAX: Final = 18
@@ -25,9 +26,10 @@ _INDEX: Final = ("Content-Type", OCI_INDEX)
 
 async def tags(asked: Asked) -> Answer:
     """One page, sorted; ``Link`` leads to the next (OCI distribution specification, "Listing Tags")."""
-    asked.entry.require_pull(asked.who, asked.image)
     page = _page(asked.parameters())
-    found = await asked.entry.repository.tags(asked.who, asked.image, page.last, page.n)
+    found: TagList | Missing = MISSING
+    if asked.entry.shows(asked.who, asked.image):
+        found = await asked.entry.repository.tags(asked.who, asked.image, page.last, page.n)
     if isinstance(found, Missing):
         raise ImageUnknown(asked.image, asked.entry.name)
     body = encode({"name": _shown(asked), "tags": list(found.tags)})
@@ -39,12 +41,12 @@ async def tags(asked: Asked) -> Answer:
 
 async def referrers(asked: Asked) -> Answer:
     """An index of what refers to the digest; empty, never 404, since clients would fall back to tags for good."""
-    asked.entry.require_pull(asked.who, asked.image)
     subject = Digest.parse(asked.item)
     artifact_type = asked.parameter("artifactType")
-    found = await asked.entry.repository.referrers(
-        asked.who, asked.image, subject, artifact_type, _cursor(asked.parameter("last"))
-    )
+    after = _cursor(asked.parameter("last"))
+    found = ReferrerList([])
+    if asked.entry.shows(asked.who, asked.image):
+        found = await asked.entry.repository.referrers(asked.who, asked.image, subject, artifact_type, after)
     body = encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(found.listed)})
     headers = [VERSION, _INDEX, *_warnings(found.left_out)]
     if artifact_type is not None:
@@ -58,6 +60,9 @@ async def referrers(asked: Asked) -> Answer:
 async def catalog(table: Table, connector: Connector, ask: Ask, who: Principal) -> Answer:
     """Images of the port's repository; on the main port of all but groups, named by path."""
     page = _page(parameters_of(ask))
+    if not who.catalog:
+        raise ScopeMissing("list images")
+    who = replace(who, asked=None)
     if connector.repository is not None:
         entry = table.entry(connector.repository)
         found = await entry.repository.images(who, page.last, page.n) if entry.readable_by(who) else None

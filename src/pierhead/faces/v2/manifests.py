@@ -6,6 +6,7 @@ from pierhead.actions.delete_content import delete_reference
 from pierhead.actions.pull_manifest import pull_manifest
 from pierhead.actions.push_manifest import push_manifest
 from pierhead.domain import limits
+from pierhead.domain.access import require_tags
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import Tag, parse_reference
 from pierhead.domain.refusals import ManifestTooLarge, QueryInvalid
@@ -53,6 +54,7 @@ async def put(asked: Asked) -> Answer:
     tags = tuple(Tag.parse(value) for key, value in asked.parameters() if key == "tag")
     if len(tags) > limits.TAGS_PER_PUSH_MAX:
         raise QueryInvalid("tag", f"a push has at most {limits.TAGS_PER_PUSH_MAX} tags")
+    require_tags(grant, tags if isinstance(reference, Digest) else (reference, *tags))
     try:
         body = await asked.ask.body(limits.MANIFEST_BYTES_MAX)
     except TooLarge as error:

@@ -89,21 +89,22 @@ def _sources(asked: Asked, target: Hosted, source: str | None) -> list[tuple[Rep
     ``from`` names an image of this port; by path, of the repository that it begins with. Without ``from``, only the
     same image of the other repositories is looked at: a search of everything would tell what others hold.
     """
-    readable = asked.table.readable_hosted(asked.who)
     if source is None:
-        return [(hosted.row_id, asked.image) for hosted in readable]
+        return [(hosted.row_id, asked.image) for hosted in asked.table.readable_hosted(asked.who, asked.image)]
     try:
         name = ImageName.parse(source)
     except NameInvalid:
         return []
     found: list[tuple[RepositoryId, ImageName]] = []
     if asked.connector.repository is not None:
+        readable = asked.table.readable_hosted(asked.who, name)
         here = [target] if asked.entry.kind == "hosted" else readable
         found += [(hosted.row_id, name) for hosted in here if hosted in readable]
     first, rest = name.head()
     entry = asked.table.entries.get(RepositoryName(first))
-    if entry is not None and rest and isinstance(entry.repository, Hosted) and entry.repository in readable:
-        found.append((entry.repository.row_id, ImageName(rest)))
+    hosted = None if entry is None or not rest else entry.repository
+    if isinstance(hosted, Hosted) and hosted in asked.table.readable_hosted(asked.who, ImageName(rest)):
+        found.append((hosted.row_id, ImageName(rest)))
     return found
 
 
