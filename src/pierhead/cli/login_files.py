@@ -47,21 +47,26 @@ def add_logins(document: Json, registries: Sequence[str], login: Login) -> list[
     """Puts ``login`` under `auths` for each of these; what else stands there stays. Returns what had to be turned off.
 
     A helper of such a registry would be asked instead of `auths`, so its entry goes. `credsStore` would be as well; it
-    stays for other registries, and an empty name under `credHelpers` says that these have no helper.
+    stays for other registries, and an empty name under `credHelpers` tells Docker that these have no helper.
     Raises Fault for a document of another shape.
     """
-    auths, helpers, remarks = _part(document, "auths"), _part(document, "credHelpers"), []
+    auths, helpers, store = _part(document, "auths"), _part(document, "credHelpers"), document.get("credsStore")
     encoded = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    store = document.get("credsStore")
+    gone = []
     for registry in registries:
         auths[registry] = {"auth": encoded}
         helper = helpers.pop(registry, None)
         if helper:
-            remarks.append(f"the helper {helper} of {registry} is taken out, which would be asked instead")
+            gone.append(f"{helper} of {registry}")
         if store:
             helpers[registry] = ""
-            remarks.append(f"credsStore {store} is turned off for {registry}, and stays for other registries")
     _put(document, auths=auths, credHelpers=helpers)
+    remarks = [f"taken out of credHelpers, which would be asked instead: {', '.join(gone)}"] if gone else []
+    if store:
+        remarks.append(
+            f"credsStore {store} is turned off for {' and '.join(registries)}, and stays for others; Podman and skopeo "
+            "cannot read such a file: set REGISTRY_AUTH_FILE for them, or use --helper"
+        )
     return remarks
 
 
@@ -70,16 +75,17 @@ def add_helper(document: Json, registries: Sequence[str]) -> list[str]:
 
     Raises Fault for a document of another shape.
     """
-    auths, helpers, remarks = _part(document, "auths"), _part(document, "credHelpers"), []
+    auths, helpers = _part(document, "auths"), _part(document, "credHelpers")
+    replaced = []
     for registry in registries:
         if auths.pop(registry, None) is not None:
-            remarks.append(f"the login of {registry} is taken out of `auths`")
+            replaced.append(f"the login of {registry}")
         other = helpers.get(registry)
         if other and other != HELPER:
-            remarks.append(f"the helper {other} of {registry} is replaced")
+            replaced.append(f"the helper {other} of {registry}")
         helpers[registry] = HELPER
     _put(document, auths=auths, credHelpers=helpers)
-    return remarks
+    return [f"replaced: {', '.join(replaced)}"] if replaced else []
 
 
 def _part(document: Json, name: str) -> Json:
