@@ -61,7 +61,8 @@ class Job:
         """`docker-credential-pierhead WORD`: the exit code, and what it prints."""
         program = str(PROGRAMS / "docker-credential-pierhead")
         done = run([program, word], environment=self.environment(variables), stdin=given.encode(), check=False)
-        assert done.stderr == ""
+        told = done.returncode == 1 and word == "get" and "native keychain" not in done.stdout
+        assert done.stderr == (done.stdout if told else "")
         return done.returncode, done.stdout.strip()
 
     def files(self) -> dict[str, bytes]:

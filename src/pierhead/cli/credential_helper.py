@@ -26,6 +26,8 @@ def main() -> None:
     code, text = answer(word, given, dict(os.environ))
     if text:
         print(text)
+    if code and word == "get" and text != NOT_FOUND:
+        print(text, file=sys.stderr)  # docker says no more than "no basic auth credentials", and passes this on
     sys.exit(code)
 
 
