@@ -169,12 +169,22 @@ def test_docker_asks_the_helper_and_no_file_holds_the_password(
 def test_docker_takes_the_login_and_not_the_store_that_is_turned_off(
     docker_engine: DockerEngine, chain: Chain, tmp_path: Path
 ) -> None:
-    environment = chain.environment(tmp_path)
+    store = tmp_path / "docker-credential-full"
+    old = json.dumps({"ServerURL": "any", "Username": ACCOUNT, "Secret": "of last year"})
+    store.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\necho '{old}'\n")
+    store.chmod(0o755)
     (tmp_path / "docker").mkdir()
-    (tmp_path / "docker/config.json").write_text(json.dumps({"credsStore": "that-is-not-installed"}))
+    (tmp_path / "docker/config.json").write_text(json.dumps({"credsStore": "full"}))
+    environment = chain.environment(tmp_path)
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    name = f"{chain.registry.address(DEV)}/orchestrator/server:stored"
+    docker_engine.make_tiny_image(name, b"stored")
+    push = ["docker", "--config", str(tmp_path / "docker"), "-H", f"unix://{docker_engine.socket}", "push", name]
+    assert run(push, environment=environment, check=False).returncode != 0
+    assert (tmp_path / "asked").exists()
     done = run(["pierhead", "ci", "login"], environment=environment)
-    assert "credsStore that-is-not-installed is turned off for " in done.stderr
-    travels(docker_engine, chain, tmp_path / "docker", "orchestrator/server:stored")
+    assert "credsStore full is turned off for " in done.stderr
+    pushed_digest(run(push, environment=environment).stdout)
 
 
 @pytest.mark.parametrize("way", ["docker's file", "a file of its own", "an older file", "helper", "helper and a store"])
