@@ -24,6 +24,8 @@ ODD: dict[str, tuple[Script, str]] = {
     "odd token": ({LOGIN: said({"auth": {"client_token": "s.a\r\nX-Evil: 1"}})}, "its login gives no token"),
     "second factor": ({LOGIN: said({"auth": {"client_token": "", "mfa_requirement": {"a": 1}}})}, "a second factor"),
     "standby": ({LOGIN: NOT_ACTIVE, "sys/health": STANDBY}, "is a standby that finds no active node"),
+    "standby, 307": ({LOGIN: (307, {"Location": f"http://127.0.0.1:9/v1/{LOGIN}"}, ""), "sys/health": STANDBY},
+                     "is a standby that does not reach its active node, http://127.0.0.1:9: try again"),
     "standby, 503": ({LOGIN: said({"errors": []}, 503), "sys/health": STANDBY}, "is a standby that finds no active"),
     "broken": ({LOGIN: said({"errors": ["internal error"]}, 500)}, "(status 500): internal error"),
     "in the way": ({LOGIN: said({"errors": ["no upstream"]}, 503)}, "(status 503): no upstream"),

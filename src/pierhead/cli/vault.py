@@ -132,10 +132,7 @@ class Vault:
         sent = json.dumps(body).encode() if body is not None else None
         status, found, where = self._in_time(lambda seconds: self._exchange(method, target, sent, headers, seconds))
         if 300 <= status < 400:
-            raise Fault(
-                f"{self.name} sends on to {_place_of(where)}, where no token is sent unasked: "
-                "set VAULT_ADDR to the address that answers by itself."
-            )
+            raise Fault(self._sent_on(_place_of(where), path))
         try:
             document = json.loads(found) if found.strip() else {}
         except (ValueError, RecursionError):
@@ -143,6 +140,17 @@ class Vault:
         if not isinstance(document, dict):
             raise Fault(f"{self.name} does not answer like Vault (status {status}, no JSON): look at VAULT_ADDR.")
         return Answer(status, document)
+
+    def _sent_on(self, where: str, path: str) -> str:
+        if path != "sys/health" and self.ask("GET", "sys/health").body.get("standby") is True:
+            return (
+                f"{self.name} is a standby that does not reach its active node, {where}: try again, or set VAULT_ADDR "
+                "to an address that leads to the active node."
+            )
+        return (
+            f"{self.name} sends on to {where}, where no token is sent unasked: "
+            "set VAULT_ADDR to the address that answers by itself."
+        )
 
     def _in_time(self, work: Callable[[float], tuple[int, bytes, str]]) -> tuple[int, bytes, str]:
         """Time-outs of sockets begin anew with each byte, and looking up a name has none: a thread can be left."""
