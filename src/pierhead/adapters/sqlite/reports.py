@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.values import (
     BlobState,
     ImageRow,
@@ -66,6 +68,7 @@ class SqliteReports:
     """Implements ``ports.metadata.reports.Reports``."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
 
     def totals(self) -> Totals:
@@ -180,3 +183,15 @@ class SqliteReports:
             if isinstance(generation, str):
                 found.add((digest, generation))
         return found
+
+    def people(self) -> People:
+        """See the port."""
+        return read_people(self._connection)
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """See the port."""
+        return [token_row(row) for row in self._execute(ACCESS_TOKENS, (account,))]
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """See the port."""
+        return [Use(*row) for row in self._execute(USES, (account,))]
