@@ -23,7 +23,7 @@ from pierhead.faces.door.guard import Guard
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
 from pierhead.ports.metadata.store import Store, Tx
-from pierhead.repositories.directory import Account, Directory, FileAccount, FileKnows, Origin
+from pierhead.repositories.directory import Account, Desk, Directory, FileAccount, FileKnows, Origin
 from pierhead.repositories.last_uses import LastUses
 
 _ADMIN: Final = "admin"
@@ -51,6 +51,7 @@ class Logins:
         self._hashes: Mapping[str, str | None] = {}
         self._passwords = PasswordSource({}, self.argon2)
         self._sources = (AccessTokenSource(store.lookups, self.directory, clock), self)
+        self.desk = Desk(self.directory, self.argon2, self.password_of)
         guard.used = LastUses(store, clock).note
 
     async def prepare(self, settings: Settings, secrets: ResolvedSecrets, data: Path) -> Prepared:

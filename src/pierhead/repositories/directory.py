@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pierhead.domain.access import BUILT_IN_ROLES, Principal, Rules, rules_of
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.refusals import Unavailable
+from pierhead.ports.identity import Passwords
 from pierhead.ports.metadata.accounts import ACCOUNTS_VERSION, AccountRow, People
 from pierhead.ports.metadata.store import Store
 
@@ -63,6 +64,15 @@ class FileKnows:
 
 
 Changed = Callable[[Collection[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What is needed to change accounts. ``password_of`` gives an account's Argon2 hash, None without a password."""
+
+    directory: Directory
+    passwords: Passwords
+    password_of: Callable[[Account], str | None]
 
 
 class Directory:
