@@ -178,4 +178,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external))
+    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])

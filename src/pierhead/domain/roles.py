@@ -124,9 +124,10 @@ def in_words(rule: Rule) -> str:
     if rule.rights == frozenset(Right):
         text = "everything"
     text += " on every image" if rule.images.every else f" on {_listed(rule.images.texts, 'or')}"
-    text += " in every repository" if rule.repositories.every else f" in {_listed(rule.repositories.texts, 'or')}"
+    if not rule.repositories.every:
+        text += f" in {_listed(rule.repositories.texts, 'or')}"
     if rule.outside:
-        text += f" but {_listed(sorted(rule.outside), 'and')}"
+        text += f" but in {_listed(sorted(rule.outside), 'and')}"
     if Right.PUSH in rule.rights and "*" not in rule.tags.texts:
         text += f", under tags {_listed(rule.tags.texts, 'or')}"
     return text

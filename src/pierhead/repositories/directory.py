@@ -26,6 +26,13 @@ class Origin(enum.Enum):
     FILE = "configuration file"
     REST = "REST"
 
+    @property
+    def said(self) -> str:
+        """Continues "X is"."""
+        if self is Origin.BUILT_IN:
+            return "built in"
+        return "an account of the configuration file" if self is Origin.FILE else "an account made over REST"
+
 
 @dataclass(frozen=True, slots=True)
 class FileAccount:

@@ -29,11 +29,11 @@ from pierhead.ports.metadata.values import (
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
 WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
-SELECT digest, since, until, account FROM (
-    SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+SELECT digest, since, until, account, once FROM (
+    SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
     ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
     UNION ALL
-    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
                    ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
 ) ORDER BY since DESC LIMIT ?4
 """
@@ -149,7 +149,7 @@ class SqliteReports:
             HISTORY,
             (repository, image, tag, limit),
         )
-        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
+        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """A blob that several images of one repository share counts once there."""

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.rest import accounts, house, images
 from pierhead.faces.rest.call import Call
+from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
 
 ROOT: Final = "/api/v1"
@@ -88,6 +89,15 @@ _TOKEN: Final = (
     Parameter("name", "by which people know it"),
     Parameter("expires_in", "in seconds; null for never, 90 days without it"),
     Parameter("rules", "what it is narrowed to; without them it may what the account may"),
+)
+_EXPLAIN: Final = (
+    Parameter("action", "`pull`, `push` or `promote`; `pull` without it"),
+    Parameter("image", "the image, or REPOSITORY/IMAGE"),
+    Parameter("reference", "a tag or a digest"),
+    Parameter("repository", "where; without it the first group, or where pushes to it go"),
+    Parameter("account", "whose; one's own without it"),
+    Parameter("to", "stage or repository, for `promote`"),
+    Parameter("from", "stage or repository, for `promote`; the stage before `to` without it"),
 )
 
 ROUTES: Final = (
@@ -166,6 +176,14 @@ ROUTES: Final = (
         Need.ADMINISTER,
         accounts.revoke_token,
         "Revokes an access token of the account.",
+    ),
+    Route(
+        "GET",
+        "/explain",
+        Need.OWN,
+        explain,
+        "Why an account may or may not do something, and where content comes from; about others for `admin`.",
+        _EXPLAIN,
     ),
     Route("GET", "/roles", Need.ADMINISTER, accounts.roles, "Every role: built in, of the file, of REST."),
     Route("GET", "/roles/{role}", Need.ADMINISTER, accounts.role, "One role."),
