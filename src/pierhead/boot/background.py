@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pierhead.boot.settings import Settings
@@ -32,6 +33,8 @@ class Background:
         self._holder = parts.entropy.token(8).hex()
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
+        self.more: Callable[[], Sequence[Loop]] = tuple
+        """Makes loops of other owners, which run as long as these."""
 
     async def restart(self, settings: Settings) -> None:
         """Ends the loops that run and begins with those of ``settings``."""
@@ -47,6 +50,7 @@ class Background:
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
+            *self.more(),
         ]
         for loop in self.loops:
             loop.start()

@@ -16,14 +16,19 @@ from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
+from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.door.realm import Realm
+from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
+from pierhead.faces.v2.challenge import Challenger
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Store, Tx
@@ -53,12 +58,15 @@ class House:
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.background = Background(parts, fills, self.proxies, faults)
+        self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
         self._argon2 = Argon2()
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids)
+        self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings))
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -79,8 +87,13 @@ class House:
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
-        self.guard.replace((PasswordSource(accounts, self._argon2),))
-        self.v2.replace(self.table)
+        principals = {name: one.principal for name, one in accounts.items() if one.hashed is not None}
+        read_token = self.token_works.apply(settings, principals, self.table)
+        self.guard.replace((PasswordSource(accounts, self._argon2),), read_token)
+        self.v2.replace(self.table, self._challenger(settings))
+
+    def _challenger(self, settings: Settings) -> Challenger:
+        return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)
 
     def _repositories(
         self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]

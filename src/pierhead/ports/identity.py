@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from pierhead.domain.access import Principal
 
@@ -31,3 +32,18 @@ class Wrong:
 class IdentitySource(Protocol):
     async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:
         """Takes the same time for accounts that are there and those that are not."""
+
+
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+"""What accounts of ours can be called. Others who are let in, such as jobs of a CI system, bear names that do not fit
+(with a ``:`` or a ``/``), so that none is ever taken for an account."""
+
+ANONYMOUS: Final = "anonymous"
+"""Who has no account; no account can be called this."""
+
+
+class Accounts(Protocol):
+    """The accounts as they are at this moment, without asking anybody."""
+
+    def principal(self, name: str) -> Principal | None:
+        """An account's name and rules; None for one that there is not, or that may not sign in now."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final
@@ -31,6 +31,10 @@ _FAILURE_ENTRIES_MAX: Final = 10_000
 _WAITING_MAX: Final = 256
 _WAITING_PER_PLACE_MAX: Final = 64
 _WAITING_RETRY_SECONDS: Final = 5
+
+ReadToken = Callable[[str], tuple[Principal, float] | str]
+"""What a bearer token says: its principal and for how many seconds it still holds, or why it does not. Waits for
+nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,16 +64,28 @@ class Guard:
         self._checking: dict[bytes, _Check] = {}
         self._waiting: Counter[str] = Counter()
         self._failures: OrderedDict[bytes, _Tries] = OrderedDict()
+        self._read_token: ReadToken | None = None
+        # Apart from passwords, which are dearer to check again: a client takes a token for each image.
+        self._tokens: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
-    def replace(self, sources: Sequence[IdentitySource]) -> None:
+    def replace(self, sources: Sequence[IdentitySource], read_token: ReadToken | None = None) -> None:
         """New sources; what was remembered of the old ones is forgotten, and what they still check counts no more."""
         self._sources = sources
+        self._read_token = read_token
+        self._tokens.clear()
         self._known.clear()
         self._checking.clear()
         self._failures.clear()
 
-    async def principal(self, ask: Ask) -> Principal:
-        """Raises NotAuthenticated, TooManyLogins. Answers at once what was right within the last minute."""
+    def forget_tokens(self) -> None:
+        """Every token is read anew: keys have changed."""
+        self._tokens.clear()
+
+    async def principal(self, ask: Ask, *, tokens: bool = False) -> Principal:
+        """Raises NotAuthenticated, TooManyLogins. Answers at once what was right within the last minute.
+
+        ``tokens``: bearer tokens are taken too. They are for images, and good for nothing else here.
+        """
         header = ask.get("Authorization")
         if header is None:
             raise NotAuthenticated
@@ -77,7 +93,41 @@ class Guard:
         known = self._known.get(mark)
         if known is not None and known[1] > self._clock.monotonic():
             return known[0]
-        credential = _credential(header)
+        if tokens and header[:7].lower() == "bearer ":
+            return self._bearer(mark, header[7:])
+        return await self._checked(mark, _credential(header), ask)
+
+    async def login(self, ask: Ask, name: str, password: str) -> Principal:
+        """The same for a name and a password that came in a form. Raises NotAuthenticated, TooManyLogins."""
+        if ":" in name:
+            raise NotAuthenticated("A name holds no colon.")
+        header = "Basic " + b64encode(f"{name}:{password}".encode()).decode()
+        mark = self._mark(header)
+        known = self._known.get(mark)
+        if known is not None and known[1] > self._clock.monotonic():
+            return known[0]
+        return await self._checked(mark, _credential(header), ask)
+
+    def _bearer(self, mark: bytes, token: str) -> Principal:
+        """Raises NotAuthenticated. The same principal for the same token, as long as nothing of it changes."""
+        now = self._clock.monotonic()
+        known = self._tokens.get(mark)
+        if known is not None and known[1] > now:
+            return known[0]
+        read = "Bearer tokens are not taken here." if self._read_token is None else self._read_token(token.strip(" "))
+        if isinstance(read, str):
+            self._tokens.pop(mark, None)
+            raise NotAuthenticated(read, bad_token=True)
+        principal, seconds = read
+        if known is not None and known[0] == principal:
+            principal = known[0]
+        self._tokens[mark] = (principal, now + min(seconds, limits.CREDENTIAL_CACHE_SECONDS))
+        self._tokens.move_to_end(mark)
+        if len(self._tokens) > limits.TOKEN_CACHE_ENTRIES_MAX:
+            self._tokens.popitem(last=False)
+        return principal
+
+    async def _checked(self, mark: bytes, credential: Credential, ask: Ask) -> Principal:
         place = _place_of(address_of(ask))
         while True:
             sources = self._sources
