@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pierhead.actions.refresh_token import Keeping
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
 from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
@@ -66,7 +67,7 @@ class House:
         self.ids = RequestIds(parts.entropy)
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings))
-        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self.ids)
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -91,6 +92,10 @@ class House:
         read_token = self.token_works.apply(settings, principals, self.table)
         self.guard.replace((PasswordSource(accounts, self._argon2),), read_token)
         self.v2.replace(self.table, self._challenger(settings))
+
+    def _keeping(self) -> Keeping:
+        tokens = self.settings.tokens
+        return Keeping(self.store, self.parts.clock, self.parts.entropy, tokens.refresh, tokens.refresh_seconds)
 
     def _challenger(self, settings: Settings) -> Challenger:
         return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import apsw
 
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
@@ -15,6 +16,7 @@ from pierhead.ports.metadata.values import (
     ImageRow,
     ManifestId,
     Reclaimable,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -66,6 +68,7 @@ class SqliteReports:
     """Implements ``ports.metadata.reports.Reports``."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
 
     def totals(self) -> Totals:
@@ -139,6 +142,14 @@ class SqliteReports:
         """One value."""
         found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
         return found if isinstance(found, str) else None
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark."""
+        return refresh_of(self._connection, mark)
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's refresh tokens."""
+        return refreshes_of(self._connection, account)
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""

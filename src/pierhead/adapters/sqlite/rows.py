@@ -9,6 +9,7 @@ import msgspec
 
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
     SqliteImages,
@@ -85,6 +86,7 @@ class Transaction:
         self.events = SqliteEvents(connection, self._moment)
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
+        self.refreshes = SqliteRefreshes(connection)
 
     @property
     def now(self) -> int:

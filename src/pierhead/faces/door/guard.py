@@ -108,6 +108,18 @@ class Guard:
             return known[0]
         return await self._checked(mark, _credential(header), ask)
 
+    def count_failure(self, ask: Ask, name: str) -> Callable[[], None]:
+        """Counts a failed login as ``name`` before it is known to be one; what is returned takes that back.
+
+        Raises TooManyLogins.
+        """
+        tries = self._try(self._mark(f"{_place_of(address_of(ask))}\0{name}"))
+
+        def take_back() -> None:
+            tries.count -= 1
+
+        return take_back
+
     def _bearer(self, mark: bytes, token: str) -> Principal:
         """Raises NotAuthenticated. The same principal for the same token, as long as nothing of it changes."""
         now = self._clock.monotonic()

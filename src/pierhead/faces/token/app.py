@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from pierhead.actions.issue_token import Issued, Issuer, issue_token
+from pierhead.actions.refresh_token import Keeping, make_refresh_token, redeem_refresh_token
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import (
@@ -34,6 +35,7 @@ from pierhead.faces.door.wire_json import encode
 from pierhead.ports.identity import ANONYMOUS
 
 METHODS: Final = ("GET", "POST")
+_REFRESH: Final = "refresh_token"
 _PARAMETERS_MAX: Final = 64
 _COMMON: Final = (
     ("Content-Type", "application/json"),
@@ -59,17 +61,25 @@ class Asked:
         return next((value for key, value in self.pairs if key == name), "")
 
     @property
+    def wants_to_stay(self) -> bool:
+        """Whether a refresh token is asked for."""
+        return self.get("offline_token").lower() in ("true", "1") or self.get("access_type") == "offline"
+
+    @property
     def scopes(self) -> list[str]:
         """Each ``scope`` that was given; one may hold several."""
         return [value for key, value in self.pairs if key == "scope"]
 
 
 class TokenEndpoint:
-    """A handler for the door. ``issuer`` tells what tokens are made of now."""
+    """A handler for the door. ``issuer`` tells what tokens are made of now, ``keeping`` where refresh tokens are."""
 
-    def __init__(self, guard: Guard, issuer: Callable[[], Issuer], ids: RequestIds) -> None:
+    def __init__(
+        self, guard: Guard, issuer: Callable[[], Issuer], keeping: Callable[[], Keeping], ids: RequestIds
+    ) -> None:
         self._guard = guard
         self._issuer = issuer
+        self._keeping = keeping
         self._ids = ids
 
     async def __call__(self, ask: Ask) -> Answer:
@@ -85,7 +95,7 @@ class TokenEndpoint:
             answer = _form_error("unsupported_grant_type", str(error))
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
-            answer = Answer(503, [*_COMMON, ("Retry-After", str(failure.retry_after))], _errors("UNAVAILABLE", failure))
+            answer = _later(failure)
         answer.headers = [*answer.headers, (HEADER, self._ids.of(ask))]
         return answer
 
@@ -98,7 +108,10 @@ class TokenEndpoint:
         connector = ask.port
         assert isinstance(connector, Connector)
         issued = issue_token(self._issuer(), who, connector.repository, parse_scopes(asked.scopes))
-        return Answer(200, _COMMON, _body(issued))
+        refresh = None
+        if asked.wants_to_stay and asked.get("grant_type") != _REFRESH:
+            refresh = await make_refresh_token(self._keeping(), who, asked.get("client_id"))
+        return Answer(200, _COMMON, _body(issued, refresh))
 
     async def _by_header(self, ask: Ask) -> Principal:
         """Who sent Basic, or whoever comes without an account where that is allowed."""
@@ -113,7 +126,21 @@ class TokenEndpoint:
         grant = asked.get("grant_type")
         if grant == "password":
             return await self._guard.login(ask, asked.get("username"), asked.get("password"))
-        raise GrantUnknown("The grant types here are: password.")
+        if grant == _REFRESH and self._keeping().on:
+            taken_back = self._guard.count_failure(ask, _REFRESH)
+            who = await self._redeemed(asked.get("refresh_token"))
+            if who is None:
+                raise NotAuthenticated("The refresh token does not hold any more: log in again.")
+            taken_back()
+            return who
+        known = f"password and {_REFRESH}" if self._keeping().on else "password"
+        raise GrantUnknown(f"What is taken as grant_type: {known}.")
+
+    async def _redeemed(self, token: str) -> Principal | None:
+        try:
+            return await redeem_refresh_token(self._keeping(), self._issuer().accounts, token)
+        except TimeoutError as error:  # not the client's, which would be told 408
+            raise Unavailable("The database does not answer in time.", kind="slow") from error
 
 
 def refused(refusal: Refusal, *, form: bool) -> Answer:
@@ -154,9 +181,10 @@ async def _form(ask: Ask) -> Asked:
         raise QueryInvalid("body", f"a form has at most {most} bytes, all of them ASCII") from error
 
 
-def _body(issued: Issued) -> bytes:
+def _body(issued: Issued, refresh: str | None) -> bytes:
     """Docker and Renovate read ``token``, those who POST ``access_token``."""
     at = datetime.fromtimestamp(issued.issued, UTC).isoformat().replace("+00:00", "Z")
+    kept = {} if refresh is None else {"refresh_token": refresh}
     return encode(
         {
             "token": issued.token,
@@ -165,8 +193,13 @@ def _body(issued: Issued) -> bytes:
             "expires_in": issued.seconds,
             "issued_at": at,
             "scope": issued.scope,
+            **kept,
         }
     )
+
+
+def _later(failure: Unavailable) -> Answer:
+    return Answer(503, [*_COMMON, ("Retry-After", str(failure.retry_after))], _errors("UNAVAILABLE", failure))
 
 
 def _errors(code: str, why: Refusal | Unavailable) -> bytes:

@@ -10,6 +10,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.values import (
     ImageRow,
     Reclaimable,
+    RefreshRow,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -43,6 +44,12 @@ class Reports(Protocol):
 
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark, ended or not."""
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's, the newest first."""
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""

@@ -29,6 +29,7 @@ from pierhead.ports.metadata.values import (
     ManifestId,
     NewManifest,
     ReferrerRow,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -205,6 +206,18 @@ class Notes(Protocol):
     def put(self, name: str, value: str) -> None: ...
 
 
+class Refreshes(Protocol):
+    """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
+
+    def add(self, mark: bytes, row: RefreshRow, most: int) -> None:
+        """Keeps one (its id is given by the store); all that have ended go, and an account's oldest beyond ``most``."""
+
+    def touch(self, refresh: int, used: int) -> None: ...
+
+    def revoke(self, account: str, refresh: int | None) -> int:
+        """Takes back one of an account's, or with None all; returns how many."""
+
+
 class Tx(Protocol):
     @property
     def now(self) -> int: ...
@@ -230,6 +243,8 @@ class Tx(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def notes(self) -> Notes: ...
+    @property
+    def refreshes(self) -> Refreshes: ...
 
 
 class Lookups(Protocol):
