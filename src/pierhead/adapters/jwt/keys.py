@@ -178,7 +178,8 @@ class Keys:
         kid = self._entropy.token(_KID_BYTES).hex()
         private = Ed25519PrivateKey.from_private_bytes(self._entropy.token(32))
         public = private.public_key().public_bytes_raw()
-        file = _File(kid, self._clock.now(), "OKP", "Ed25519", _b64(public), _b64(private.private_bytes_raw()))
+        made = max([self._clock.now(), *(key.created + 1 for key in self.all())])  # never older than those before it
+        file = _File(kid, made, "OKP", "Ed25519", _b64(public), _b64(private.private_bytes_raw()))
         self._write(f"{kid}.json", msgspec.json.encode(file))
         self.refresh()
         return self._known[kid]
