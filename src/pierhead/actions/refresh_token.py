@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pierhead.domain import limits
-from pierhead.domain.access import Principal
+from pierhead.domain.access import ANONYMOUS, Principal
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import ACCOUNT_NAME, ANONYMOUS, Accounts
+from pierhead.ports.identity import ACCOUNT_NAME, Accounts
 from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import RefreshRow
 

@@ -14,10 +14,9 @@ from pierhead.adapters.jwt import JwtTokens
 from pierhead.adapters.jwt.keys import Keys
 from pierhead.boot.settings import Settings
 from pierhead.domain import limits
-from pierhead.domain.access import Principal, Right, Rule
+from pierhead.domain.access import ANONYMOUS, Principal, Right, Rule
 from pierhead.jobs.loop import Failed, Idle, Loop, Outcome, Worked
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import ANONYMOUS
 from pierhead.repositories.table import Table
 
 KEYS_FOLDER: Final = "keys"

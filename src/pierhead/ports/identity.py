@@ -38,9 +38,6 @@ ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 """What accounts of ours can be called. Others who are let in, such as jobs of a CI system, bear names that do not fit
 (with a ``:`` or a ``/``), so that none is ever taken for an account."""
 
-ANONYMOUS: Final = "anonymous"
-"""Who has no account; no account can be called this."""
-
 
 class Accounts(Protocol):
     """The accounts as they are at this moment, without asking anybody."""

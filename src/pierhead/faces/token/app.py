@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from pierhead.actions.issue_token import Issued, Issuer, issue_token
 from pierhead.actions.refresh_token import Keeping, make_refresh_token, redeem_refresh_token
 from pierhead.domain import limits
-from pierhead.domain.access import Principal
+from pierhead.domain.access import ANONYMOUS, Principal
 from pierhead.domain.refusals import (
     Denied,
     MethodUnsupported,
@@ -32,7 +32,6 @@ from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.door.wire_json import encode
-from pierhead.ports.identity import ANONYMOUS
 
 METHODS: Final = ("GET", "POST")
 _REFRESH: Final = "refresh_token"
