@@ -105,12 +105,11 @@ def test_what_is_refused_for_other_reasons_is_no_challenge() -> None:
     challenger = Challenger(Realm("https://registry.example", TRUST), "pierhead-1")
     ask = request(NAMED, ("Host", "registry.example:8443"))
     bearer = 'Bearer realm="https://registry.example:8443/token",service="pierhead-1"'
-    basic = ("WWW-Authenticate", 'Basic realm="Pierhead"')
-    assert challenger.headers(ask, NotAuthenticated(), False) == [("WWW-Authenticate", bearer), basic]
+    assert challenger.headers(ask, NotAuthenticated(), False) == [("WWW-Authenticate", bearer)]
     bad = challenger.headers(ask, NotAuthenticated("It has ended.", bad_token=True), False)
-    assert bad == [("WWW-Authenticate", f'{bearer},error="invalid_token"'), basic]
+    assert bad == [("WWW-Authenticate", f'{bearer},error="invalid_token"')]
     more = ("WWW-Authenticate", f'{bearer},error="insufficient_scope"')
-    assert challenger.headers(ask, ScopeMissing("pull"), True) == [more, basic]
+    assert challenger.headers(ask, ScopeMissing("pull"), True) == [more]
     assert challenger.headers(ask, Denied("anna", "push to", "prod"), True) == [more]
     assert challenger.headers(ask, Denied("anna", "push to", "prod"), False) == []
     assert challenger.headers(ask, ImageUnknown("a", "dev"), True) == []

@@ -154,9 +154,8 @@ ODD = ["", "x", "repository:team/app", "repository:TEAM:pull", "repository:../x:
 def test_a_scope_that_cannot_be_understood_asks_for_nothing(server: Pierhead, scope: str) -> None:
     with Bearer(server, MAIN, "svc-deploy") as client:
         assert claims_of(client.take(scope))["access"] == []
-        assert client.post_token(
-            grant_type="password", username="svc-deploy", password=client.password, scope=scope
-        ).expect(200)
+        form = {"grant_type": "password", "username": "svc-deploy", "password": client.password}
+        client.post_token(**form, scope=scope).expect(200)
 
 
 def test_many_scopes_make_no_token_that_fits_into_no_header(deploy: Bearer) -> None:

@@ -43,10 +43,9 @@ def bearer(ground: Ground, token: str, target: str = MANIFEST, method: str = "GE
 
 def refused_as_invalid(heard: Heard) -> None:
     assert heard.is_one_of("401 UNAUTHORIZED"), heard
-    first, second = heard.headers.get_all("WWW-Authenticate") or ()
-    assert first.startswith("Bearer realm=")
-    assert first.endswith(',error="invalid_token"')
-    assert second == 'Basic realm="Pierhead"'
+    (only,) = heard.headers.get_all("WWW-Authenticate") or [""]
+    assert only.startswith("Bearer realm=")
+    assert only.endswith(',error="invalid_token"')
 
 
 def b64(raw: bytes) -> str:
@@ -71,11 +70,10 @@ def test_row_82_without_credentials_the_challenge_is_exact(unharmed: Ground) -> 
     ):
         heard = unharmed.ask(method, target, headers={"Host": address}, who="")
         assert heard.status == 401
-        first, second = heard.headers.get_all("WWW-Authenticate") or ()
-        service = first.partition('service="')[2].partition('"')[0]
+        (only,) = heard.headers.get_all("WWW-Authenticate") or [""]
+        service = only.partition('service="')[2].partition('"')[0]
         assert service.startswith("pierhead-")
-        assert first == f'Bearer realm="http://{address}/token",service="{service}"{scope}'
-        assert second == 'Basic realm="Pierhead"'
+        assert only == f'Bearer realm="http://{address}/token",service="{service}"{scope}'
     evil = unharmed.ask("GET", "/v2/", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"}, who="")
     assert "evil" not in str(evil.headers)
 
@@ -174,14 +172,13 @@ def test_a_bad_token_is_not_a_way_round_a_good_password_and_counts_for_nobody(un
 
 def test_guesses_at_the_token_endpoint_are_slowed_down(unharmed: Ground) -> None:
     with Bearer(unharmed.server, "open", "outsider", "wrong") as guesser:
-        statuses = []
+        answers = []
         for number in range(6):
             guesser.password = f"wrong{number}"
-            statuses.append(guesser.ask_token().status)
-            form = guesser.post_token(grant_type="password", username="outsider", password=f"worse{number}")
-            statuses.append(form.status)
-        assert statuses == [401, 400] * 5 + [429, 429]
-        assert int(form.headers["Retry-After"]) > 0
+            answers.append(guesser.ask_token())
+            answers.append(guesser.post_token(grant_type="password", username="outsider", password=f"worse{number}"))
+        assert [answer.status for answer in answers] == [401, 400] * 5 + [429, 429]
+        assert int(answers[-1].headers["Retry-After"]) > 0
 
 
 def test_no_token_comes_into_the_log(unharmed: Ground, token: str) -> None:

@@ -1,8 +1,8 @@
-"""What a 401 asks for: a bearer token with the scope that the request needs, or a name and a password.
+"""What a 401 asks for: a bearer token with the scope that the request needs.
 
-One challenge stands on each header line, and Bearer's on the first: no client of the Go world parses two in one line,
-and go-containerregistry and containers/image take the first. Parameters are as in distribution's "Token Authentication
-Specification" and RFC 6750, section 3.
+Basic is taken too, but not asked for: Docker answers all the challenges that it knows, and gives up when Basic stands
+beside Bearer and it has no password, as without a login or with a refresh token. Parameters are as in distribution's
+"Token Authentication Specification" and RFC 6750, section 3.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.realm import Realm
 from pierhead.faces.v2.route import Kind, parse
 
-BASIC: Final = ("WWW-Authenticate", 'Basic realm="Pierhead"')
 _PUSHES: Final = (Kind.UPLOADS, Kind.UPLOAD)
 _INSUFFICIENT: Final = "insufficient_scope"
 
@@ -33,9 +32,9 @@ class Challenger:
         """The challenges that go with a refusal, none for most. ``by_token``: the request came with a bearer token."""
         match refusal:
             case NotAuthenticated():
-                return [self._bearer(ask, "invalid_token" if refusal.bad_token else ""), BASIC]
+                return [self._bearer(ask, "invalid_token" if refusal.bad_token else "")]
             case ScopeMissing():
-                return [self._bearer(ask, _INSUFFICIENT), BASIC]
+                return [self._bearer(ask, _INSUFFICIENT)]
             case Denied() if by_token:
                 return [self._bearer(ask, _INSUFFICIENT)]
         return []
