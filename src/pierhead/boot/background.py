@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pierhead.boot.settings import Settings
@@ -39,6 +40,8 @@ class Background:
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
         self.doubts = Doubts()
+        self.more: Callable[[], Sequence[Loop]] = tuple
+        """Makes loops of other owners, which run as long as these."""
 
     async def restart(self, settings: Settings) -> None:
         """Ends the loops that run and begins with those of ``settings``."""
@@ -56,6 +59,7 @@ class Background:
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
+            *self.more(),
         ]
         for loop in self.loops:
             loop.start()
