@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pierhead.boot import config_rules as rules
+from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
@@ -95,6 +96,8 @@ class _Assembly:
         accounts = self._accounts(top)
         roles = self._roles(top)
         stages = self._stages(top)
+        services = trust.services(top, self._faults, self._tree.lines)
+        trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
@@ -111,6 +114,8 @@ class _Assembly:
             repositories=repositories.known,
             accounts=accounts,
             roles=roles,
+            services=services,
+            trust=trusted,
             anonymous=top.anonymous,
             reclaim=ReclaimSettings(
                 lease_seconds=top.reclaim.lease,

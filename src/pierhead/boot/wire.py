@@ -16,6 +16,7 @@ from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
+from pierhead.boot.trust import Trust
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
@@ -56,6 +57,7 @@ class House:
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
         self._argon2 = Argon2()
+        self._trust = Trust(parts.clock)
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids)
@@ -79,7 +81,8 @@ class House:
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
-        self.guard.replace((PasswordSource(accounts, self._argon2),))
+        id_tokens = await self._trust.source(settings.trust)
+        self.guard.replace((id_tokens, PasswordSource(accounts, self._argon2)))
         self.v2.replace(self.table)
 
     def _repositories(
@@ -109,6 +112,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self._trust.close()
         await self.store.close()
         self.blobs.close()
 

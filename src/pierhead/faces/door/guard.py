@@ -22,7 +22,7 @@ from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import Credential, IdentitySource, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
 
 _HEADER_CHARACTERS_MAX: Final = 8_192
 _FAILURES_MAX: Final = 10
@@ -45,7 +45,7 @@ class _Tries:
 class _Check:
     """A credential that is checked once for all who sent it. ``tries`` by the keyed hash of account and place."""
 
-    outcome: asyncio.Future[Principal | str]
+    outcome: asyncio.Future[Checked | str]
     tries: dict[bytes, _Tries] = field(default_factory=dict)
 
 
@@ -69,7 +69,10 @@ class Guard:
         self._failures.clear()
 
     async def principal(self, ask: Ask) -> Principal:
-        """Raises NotAuthenticated, TooManyLogins. Answers at once what was right within the last minute."""
+        """Raises NotAuthenticated, TooManyLogins, and what sources raise.
+
+        Answers at once what was right within the last minute, or for as long as the source said if that is less.
+        """
         header = ask.get("Authorization")
         if header is None:
             raise NotAuthenticated
@@ -87,7 +90,7 @@ class Guard:
                 continue  # the configuration was read again meanwhile: what the old one says holds no more
             if isinstance(outcome, str):
                 raise NotAuthenticated(outcome)
-            return outcome
+            return outcome.principal
 
     def _mark(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
@@ -96,7 +99,7 @@ class Guard:
         """The check that runs already, or a new one. Raises TooManyLogins."""
         check = self._checking.get(mark)
         trusted = mark in self._known
-        target = self._mark(f"{place}\0{credential.name}")
+        target = self._mark(_target(place, credential))
         if check is not None:
             if not trusted and target not in check.tries:
                 check.tries[target] = self._try(target)
@@ -118,7 +121,7 @@ class Guard:
         credential: Credential,
         place: str,
         tries: dict[bytes, _Tries],
-    ) -> Principal | str:
+    ) -> Checked | str:
         """A principal, or why there is none. Only a failure leaves its mark on ``tries``."""
         outcome = None
         try:
@@ -135,11 +138,12 @@ class Guard:
                 self._remember(mark, outcome)
         return outcome
 
-    def _remember(self, mark: bytes, outcome: Principal | str | None) -> None:
-        if isinstance(outcome, str):
+    def _remember(self, mark: bytes, outcome: Checked | str | None) -> None:
+        if isinstance(outcome, str) or (outcome is not None and outcome.seconds <= 0):
             self._known.pop(mark, None)
         elif outcome is not None:
-            self._known[mark] = (outcome, self._clock.monotonic() + limits.CREDENTIAL_CACHE_SECONDS)
+            seconds = min(outcome.seconds, limits.CREDENTIAL_CACHE_SECONDS)
+            self._known[mark] = (outcome.principal, self._clock.monotonic() + seconds)
             self._known.move_to_end(mark)
             while len(self._known) > limits.CREDENTIAL_CACHE_ENTRIES_MAX:
                 self._known.popitem(last=False)
@@ -159,16 +163,24 @@ class Guard:
         return tries
 
 
-async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential) -> Principal | str:
+async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential) -> Checked | str:
     for source in sources:
         match await source.verify(credential):
             case Principal() as principal:
-                return principal
+                return Checked(principal, limits.CREDENTIAL_CACHE_SECONDS)
+            case Checked() as checked:
+                return checked
             case Wrong(why):
                 return why
             case NotMine():
                 continue
     return "Name or password is wrong."
+
+
+def _target(place: str, credential: Credential) -> str:
+    """Whom failed logins are counted for. Each id_token counts alone: all jobs of a machine log in under one name, and
+    nobody comes by a signature through guessing."""
+    return f"{place}\0{credential.name}" + (f"\0{credential.password}" if credential.is_id_token else "")
 
 
 def _place_of(address: str) -> str:
