@@ -55,9 +55,11 @@ def keys_place(value: object) -> str | Path:
 
 def _address(value: object, example: str) -> str:
     written = text(value)
+    if "@" in written:
+        raise Wrong("must not hold a user or password.", secret=True)
     found = re.fullmatch(r"(https?)://(\[[0-9a-fA-F:.]+\]|[^/?#@\s\[\]:]+)(:[0-9]{1,5})?(/[^?#\s]*)?", written)
     if found is None or not is_host(found[2].strip("[]")) or len(written) > _CHARACTERS_MAX:
-        raise Wrong(f"is no URL with a host, and without user, ? and #. Write it as {example}.")
+        raise Wrong(f"is no URL with a host, and without ? and #. Write it as {example}.")
     return written
 
 
@@ -117,7 +119,8 @@ def exact(value: object) -> tuple[Wanted, ...]:
             "repository_id or sub."
         )
     subjects = [one for one in wanted if is_id(one.path)]
-    if all(one.path == ("sub",) and one.values[0].startswith(("project_path:", "repo:")) for one in subjects):
+    made_of_paths = ("project_path:", "repo:")  # GitLab's and GitHub's
+    if all(one.path == ("sub",) and any(said.startswith(made_of_paths) for said in one.values) for one in subjects):
         raise Wrong(
             "binds a `sub` that is made of paths, which another can take after a rename. Add project_id or "
             "repository_id."

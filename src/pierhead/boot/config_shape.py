@@ -123,7 +123,7 @@ class TrustShape(Shape):
 
 
 class TrustRuleShape(Shape):
-    """``claims`` and ``images`` may hold ``{service.…}``, for which each service of the catalogue stands once."""
+    """``claims`` and ``images`` may hold ``{service.…}``: then there is one rule for each service."""
 
     name: Annotated[str, PlainValidator(values.text)] = ""
     claims: Annotated[tuple[Wanted, ...], PlainValidator(claims.exact)]
@@ -152,8 +152,7 @@ class LimitsShape(Shape):
 
 
 class TopShape(Shape):
-    """The keys at the margin. What stands under stages, repositories, accounts, roles, services and trust is read one by
-    one."""
+    """The keys at the margin. What stands under most of those that are mappings is read one by one."""
 
     listen: Listen = Address("127.0.0.1", 8081)
     external_url: Annotated[str, PlainValidator(values.external_url)] | None = None

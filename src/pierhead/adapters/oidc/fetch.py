@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -168,5 +169,6 @@ def _reason(fault: Exception) -> str:
     if isinstance(fault, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
         return "its certificate is not trusted; `ca` names authorities"
     if isinstance(fault, aiohttp.ClientConnectorError):
-        return (fault.os_error.strerror or "no connection").lower()
+        number = fault.os_error.errno
+        return os.strerror(number).lower() if number and number > 0 else "its name is not known"
     return "it breaks off" if isinstance(fault, OSError | aiohttp.ClientPayloadError) else "no answer that makes sense"

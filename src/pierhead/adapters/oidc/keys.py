@@ -95,7 +95,10 @@ def _made(one: Document) -> tuple[str, SigningKey | None]:
 
 
 def _rsa(one: Document) -> SigningKey | None:
-    key = RSAKey.import_key(_texts(one, "n", "e"))
+    members = _texts(one, "n", "e")
+    if len(members["n"]) * 6 < _RSA_BITS.start:
+        return None
+    key = RSAKey.import_key(members)
     numbers = key.public_key.public_numbers()
     fit = numbers.n.bit_length() in _RSA_BITS and 3 <= numbers.e < _EXPONENT_MAX
     return SigningKey("RS256", key) if fit else None
