@@ -25,7 +25,7 @@ WEBHOOKS = "webhooks and replication"
 PENDING: dict[int, str] = {
     56: IDENTITY,
     79: PAGES,
-    **dict.fromkeys([*range(82, 101), 107, 108], IDENTITY),
+    **dict.fromkeys([82, *range(91, 96), 107, 108], IDENTITY),
     **dict.fromkeys([117, *range(120, 124)], TRAIN),
     144: PAGES,
     145: PAGES,
