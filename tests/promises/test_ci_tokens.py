@@ -166,6 +166,13 @@ def test_each_project_of_the_catalogue_pushes_its_own_image_and_no_other(place: 
         assert f"gitlab:project/{service['project_id']} may not push to" in denied(place.push(token, "latest", other))
 
 
+def test_a_token_that_names_two_hundred_groups_is_not_too_long(place: Place) -> None:
+    """GitLab names no more than that."""
+    token = place.token(groups_direct=[f"platform/team-{number}/services" for number in range(200)])
+    assert len(token) > 8_192
+    place.ping(token).expect(200)
+
+
 def test_a_job_pulls_and_neither_deletes_nor_fills_a_later_stage(place: Place) -> None:
     token = place.token()
     place.push(token, "latest").expect(201)

@@ -24,7 +24,7 @@ from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
 
-_HEADER_CHARACTERS_MAX: Final = 8_192
+_HEADER_CHARACTERS_MAX: Final = 16_000  # an id_token that names two hundred groups comes to 12,000
 _FAILURES_MAX: Final = 10
 _FAILURE_SECONDS: Final = 60.0
 _FAILURE_ENTRIES_MAX: Final = 10_000
