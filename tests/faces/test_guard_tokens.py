@@ -95,15 +95,18 @@ async def test_many_jobs_of_one_machine_log_in_at_once(house: House) -> None:
     assert entered == [JOB] * 40
 
 
-async def test_a_job_with_a_bad_token_holds_up_itself_and_no_other(house: House) -> None:
+async def test_a_job_with_a_bad_token_holds_up_no_other_and_hides_no_guessed_password(house: House) -> None:
     house.tokens.answer = Wrong("It ended.")
-    for _ in range(10):
+    for number in range(10):
         with pytest.raises(NotAuthenticated):
-            await house.enters("bad.bad.bad")
-    with pytest.raises(TooManyLogins):
-        await house.enters("bad.bad.bad")
+            await house.enters(f"wrong{number}", "anna")
+    for number in range(12_000):
+        with pytest.raises(NotAuthenticated):
+            await house.enters(f"bad.bad{number}.bad")
     house.tokens.answer = Checked(JOB, 30.0)
     assert await house.enters("good.good.good") == JOB
+    with pytest.raises(TooManyLogins):
+        await house.enters("right", "anna")
 
 
 async def test_a_password_that_looks_like_a_token_is_counted_as_any_other(house: House) -> None:

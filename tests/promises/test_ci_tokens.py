@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.peers.engine import DockerEngine
 from tests.peers.fixtures import StartOpenBao
 from tests.peers.gitlab import GitLab, gitlab
 from tests.peers.images import image, write_layout
-from tests.peers.issuer import DISCOVERY, KEYS, Issuer, fails
+from tests.peers.issuer import DISCOVERY, KEYS, Issuer, fails, hangs
 from tests.peers.openbao import POLICY, OpenBao
 from tests.peers.pierhead import Config, Pierhead, house
 from tests.peers.processes import LOOPBACK, PeerFailed, free_port, wait_until
@@ -283,6 +284,20 @@ def test_row_99_and_100_an_issuer_that_is_down_or_lies_closes_its_own_door_and_n
             assert wire.request("GET", "/api/v1/repositories").status == 503
         with server.wire(DEV, "svc-orchestrator") as wire:
             wire.request("GET", "/v2/").expect(200)
+
+
+def test_while_an_issuer_hangs_everybody_else_goes_in_and_out() -> None:
+    with Issuer() as issuer, Pierhead(trusting(issuer.url)) as server, ThreadPoolExecutor(8) as jobs:
+        place = Place(server, issuer)
+        issuer.play(hangs)
+        asked = [jobs.submit(place.ping, place.token(jti=str(number))) for number in range(8)]
+        wait_until(lambda: issuer.asked[KEYS] > 0, 10, "the question")
+        with server.wire(DEV, "svc-orchestrator") as wire:
+            wire.push("other/image", "1", image(seed=60))
+            wire.get_manifest("other/image", "1").expect(200)
+        assert not any(one.done() for one in asked), "a push went through meanwhile"
+        assert {one.result(30).status for one in asked} == {503}
+        assert issuer.asked[KEYS] == 1
 
 
 def test_keys_that_an_issuer_rotates_are_known_after_a_reread_at_once_and_its_outage_does_no_harm() -> None:

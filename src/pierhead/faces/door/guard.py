@@ -99,15 +99,19 @@ class Guard:
         """The check that runs already, or a new one. Raises TooManyLogins."""
         check = self._checking.get(mark)
         trusted = mark in self._known
-        target = self._mark(_target(place, credential))
+        # Nobody comes by a signature through guessing, and all jobs of a machine log in under one name: one whose token
+        # ended holds up no other. Counted, forged tokens could also push counts of guessed passwords out of the memory.
+        counted = not trusted and not credential.is_id_token
+        target = self._mark(f"{place}\0{credential.name}")
         if check is not None:
-            if not trusted and target not in check.tries:
+            if counted and target not in check.tries:
                 check.tries[target] = self._try(target)
             return check
         tries: dict[bytes, _Tries] = {}
-        if not trusted:
-            if self._waiting.total() >= _WAITING_MAX or self._waiting[place] >= _WAITING_PER_PLACE_MAX:
-                raise TooManyLogins(_WAITING_RETRY_SECONDS, at_once=True)
+        many = self._waiting.total() >= _WAITING_MAX or self._waiting[place] >= _WAITING_PER_PLACE_MAX
+        if many and not trusted:
+            raise TooManyLogins(_WAITING_RETRY_SECONDS, at_once=True)
+        if counted:
             tries[target] = self._try(target)
         self._waiting[place] += 1
         work = self._verify(self._sources, mark, credential, place, tries)
@@ -175,12 +179,6 @@ async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential
             case NotMine():
                 continue
     return "Name or password is wrong."
-
-
-def _target(place: str, credential: Credential) -> str:
-    """Whom failed logins are counted for. Each id_token counts alone: all jobs of a machine log in under one name, and
-    nobody comes by a signature through guessing."""
-    return f"{place}\0{credential.name}" + (f"\0{credential.password}" if credential.is_id_token else "")
 
 
 def _place_of(address: str) -> str:
