@@ -15,7 +15,17 @@ register_profiles()
 
 # Fixtures that start something; `make quick` leaves the tests out that ask for one of them.
 SERVERS = frozenset(
-    {"docker_registry", "docker_engine", "nginx", "pierhead", "start_pierhead", "start_openbao", "vault", "ground"}
+    {
+        "docker_registry",
+        "docker_engine",
+        "nginx",
+        "pierhead",
+        "start_pierhead",
+        "start_openbao",
+        "vault",
+        "chain",
+        "ground",
+    }
 )
 
 

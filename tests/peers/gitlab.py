@@ -9,9 +9,12 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import threading
 import time
 import uuid
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
 
 from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
@@ -117,3 +120,40 @@ def spoiled(token: str) -> str:
     claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     other = json.dumps({**claims, "project_id": "1"}).encode()
     return ".".join((head, base64.urlsafe_b64encode(other).rstrip(b"=").decode(), signature))
+
+
+class ServedGitLab(GitLab):
+    """A GitLab that can be asked for its keys, on a free port of this machine; its `iss` is that address."""
+
+    def __init__(self, kid: str = "first") -> None:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                pages = {"/oauth/discovery/keys": outer.jwks, "/.well-known/openid-configuration": outer.discovery}
+                page = pages.get(self.path)
+                outer.asked.append(self.path)
+                body = json.dumps(page()).encode() if page else b""
+                self.send_response(200 if page else 404)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.asked: list[str] = []
+        """The paths that somebody asked for, in order."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        super().__init__(f"http://127.0.0.1:{self._server.server_port}", kid)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -132,6 +132,28 @@ def test_skopeo_copies_with_an_id_token(skopeo: Skopeo, place: Place, tmp_path: 
         skopeo("copy", f"oci:{tmp_path / 'layout'}:one", f"{to}:main-1")
 
 
+def test_one_command_logs_a_job_in_and_says_why_it_cannot(skopeo: Skopeo, place: Place, tmp_path: Path) -> None:
+    server = place.server
+    said = {}
+    for name, token in (("good", place.token()), ("other", place.token(99)), ("vault", place.token(aud="https://v"))):
+        job = {
+            "NEXUS_REGISTRY": server.address(DEV),
+            "NEXUS_REGISTRY_PULL": server.address(GROUP),
+            "PIERHEAD_ID_TOKEN": token,
+            "DOCKER_CONFIG": str(tmp_path / name),
+        }
+        code, out, error = server.run_command("ci", "login", "--oidc", environment=job)
+        assert token not in out + error
+        said[name] = code, (out + error).replace("\n", " ")
+    assert said["good"][0] == 0, said["good"]
+    assert said["other"][0] == said["vault"][0] == 1
+    assert "`project_id` is `99`, which fits no rule" in said["other"][1]
+    assert "it is for https://v (`aud`)" in said["vault"][1]
+    write_layout(tmp_path / "layout", {"one": image(seed=42)})
+    skopeo.auth_file.write_bytes((tmp_path / "good" / "config.json").read_bytes())
+    skopeo("copy", f"oci:{tmp_path / 'layout'}:one", f"docker://{server.address(DEV)}/{SERVER}:branch-helper")
+
+
 # --- what a job may --------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     ImageRow,
     Reclaimable,
     RepositoryRow,
@@ -49,6 +51,13 @@ class Reports(Protocol):
 
     def reclaimable(self, now: int, sample: int) -> Reclaimable:
         """What nothing refers to, as of ``now``, with the ``sample`` largest named."""
+
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """LIVE and CONDEMNED blobs with ids above ``after``, in order, each with when its bytes were last verified.
+        Small ones with their bodies."""
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """Images that were given the blob."""
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
