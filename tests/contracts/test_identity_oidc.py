@@ -65,6 +65,7 @@ async def test_it_may_be_remembered_until_it_ends_and_not_at_all_within_the_leew
     assert (await house.enters(house.token(exp=int(time.time()) - 30))).seconds <= 0
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @pytest.mark.parametrize(("algorithm", "model"), [("ES256", "ES256"), ("EdDSA", "EdDSA"), ("EdDSA", "Ed25519")])
 async def test_other_algorithms_are_taken_with_keys_of_their_kind_only(
     house: House, algorithm: str, model: str

@@ -6,6 +6,7 @@ is nasty about a false issuer is what it sends, so that this is a real server to
 
 from __future__ import annotations
 
+import functools
 import json
 import ssl
 import threading
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import trustme
+from joserfc.jwk import RSAKey
 
 from tests.peers.gitlab import GitLab
 from tests.peers.processes import LOOPBACK
@@ -24,6 +26,12 @@ from tests.peers.processes import LOOPBACK
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/oauth/discovery/keys"
 _STEP = 1 << 16
+
+
+@functools.cache
+def key_of(kid: str) -> RSAKey:
+    """The same for all issuers of a run: a key takes a tenth of a second to make."""
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
 class Asked(BaseHTTPRequestHandler):
@@ -66,7 +74,7 @@ class Issuer:
         self.authority = (folder or Path()) / "authority.pem"
         if tls:
             self._certify()
-        self.signer = GitLab(self.url)
+        self.signer = GitLab(self.url, "first", key_of("first"))
         self.keys = [self.signer]
         self.asked: Counter[str] = Counter()
         self.closing = threading.Event()
@@ -92,7 +100,7 @@ class Issuer:
 
     def rotate(self, kid: str = "second", *, keep: bool = False) -> GitLab:
         """From now on another key signs and is published, the old one only with `keep`. Returns who signed before."""
-        before, self.signer = self.signer, GitLab(self.url, kid)
+        before, self.signer = self.signer, GitLab(self.url, kid, key_of(kid))
         self.keys = [self.signer, *(self.keys if keep else ())]
         return before
 
