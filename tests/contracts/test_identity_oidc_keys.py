@@ -27,6 +27,7 @@ from tests.peers.issuer import (
     fails,
     floods,
     hangs,
+    moves,
     redirects,
     says,
 )
@@ -60,6 +61,7 @@ async def test_keys_are_renewed_when_they_are_no_longer_fresh(house: House) -> N
 
 
 LIES: dict[str, Behaviour] = {
+    "moves": moves,
     "redirects to a file": redirects("file:///etc/passwd"),
     "redirects elsewhere": redirects("http://127.0.0.1:1/keys"),
     "HTML": says(b"<html>Log in</html>", "text/html"),
@@ -71,6 +73,11 @@ LIES: dict[str, Behaviour] = {
     "keys without ids": says({"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}),
     "secrets": says({"keys": [{"kty": "oct", "kid": "first", "k": "c2VjcmV0"}]}),
     "a weak key": says({"keys": [forged.weak_key()]}),
+    "a giant key": says({"keys": [{"kty": "RSA", "kid": "first", "n": forged.part(b"\xc1" * 1_025), "e": "AQAB"}]}),
+    "a trivial exponent": says({"keys": [{"kty": "RSA", "kid": "first", "n": forged.part(b"\xc1" * 256), "e": "AQ"}]}),
+    "a point that is on no curve": says(
+        {"keys": [{"kty": "EC", "crv": "P-256", "kid": "first", "x": "AQ", "y": "AQ"}]}
+    ),
     "deep": says(b'{"keys":' * 50_000),
     "compressed": says({"keys": []}, Content_Encoding="gzip"),
     "500": fails(),

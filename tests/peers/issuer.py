@@ -119,9 +119,9 @@ class Issuer:
         try:
             if asked.path in self._played:
                 self._played[asked.path](asked)
-            elif asked.path == DISCOVERY:
+            elif asked.path.partition("?")[0] == DISCOVERY:
                 asked.say(self.signer.discovery())
-            elif asked.path == KEYS:
+            elif asked.path.partition("?")[0] == KEYS:
                 asked.say(self.jwks())
             else:
                 asked.say(b"not here", 404, "text/plain")
@@ -134,6 +134,11 @@ class Issuer:
 
 def redirects(to: str) -> Behaviour:
     return lambda asked: asked.say(b"", 302, Location=to)
+
+
+def moves(asked: Asked) -> None:
+    """To an address of its own, where the honest answer is."""
+    asked.say(b"", 307, Location=f"{asked.issuer.url}{asked.path}?moved")
 
 
 def fails(status: int = 500) -> Behaviour:

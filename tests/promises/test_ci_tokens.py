@@ -304,6 +304,8 @@ def test_row_99_and_100_an_issuer_that_is_down_or_lies_closes_its_own_door_and_n
                 assert "connection refused" in answer.message
         with Wire(server.port(), "oidc", token) as wire:
             assert wire.request("GET", "/api/v1/repositories").status == 503
+            metrics = wire.request("GET", "/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
+            assert metrics.status == 503
         with server.wire(DEV, "svc-orchestrator") as wire:
             wire.request("GET", "/v2/").expect(200)
 
