@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_values as values
-from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings
+from pierhead.boot.settings import Address, AuditSettings, LimitSettings, ProxySettings, ReclaimSettings
 from pierhead.domain import limits
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
@@ -20,6 +20,7 @@ from pierhead.domain.policy import WritePolicy
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_AUDIT: Final = AuditSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -103,6 +104,11 @@ class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
 
 
+class AuditShape(Shape):
+    pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
+    sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
+
+
 class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
@@ -130,6 +136,7 @@ class TopShape(Shape):
     anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
+    audit: AuditShape = AuditShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -149,5 +156,6 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     AccountShape,
     ReclaimShape,
     LogShape,
+    AuditShape,
     LimitsShape,
 )

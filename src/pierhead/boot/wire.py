@@ -15,15 +15,19 @@ from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
+from pierhead.boot.marks import marks
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
+from pierhead.commits.audit import record_settings
 from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.door.told import Told
 from pierhead.faces.v2.app import V2
+from pierhead.jobs.keep_record import Recorder
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Store, Tx
@@ -36,6 +40,7 @@ from pierhead.repositories.parts import Parts
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
+_PASSWORD: Final = {"way": "password"}
 
 
 class KindChanged(Exception):
@@ -54,11 +59,13 @@ class House:
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
-        self.guard = Guard((), parts.clock, parts.entropy)
+        self.ids = RequestIds(parts.entropy)
+        self.recorder = Recorder(store, parts.clock)
+        self.told = Told(self.recorder, parts.clock, self.ids)
+        self.guard = Guard((), parts.clock, parts.entropy, self.told)
         self._argon2 = Argon2()
         self.table = Table((), "")
-        self.ids = RequestIds(parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids)
+        self.v2 = V2(self.table, self.guard, self.ids, self.told)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -67,7 +74,7 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
         accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
@@ -79,8 +86,10 @@ class House:
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
+        self.told.knows = accounts.__contains__
         self.guard.replace((PasswordSource(accounts, self._argon2),))
         self.v2.replace(self.table)
+        self.v2.tell_pulls(settings.audit.every)
 
     def _repositories(
         self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]
@@ -109,6 +118,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self.recorder.close()
         await self.store.close()
         self.blobs.close()
 
@@ -144,6 +154,13 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
 def _make_folder(data: Path) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(data, 0o700)
+
+
+def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
+    """The record tells of another configuration in the transaction that brings it into force."""
+    rows = _ensure_rows(tx, settings)
+    record_settings(tx, settings.source, settings.digest, marks(settings))
+    return rows
 
 
 def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
@@ -191,10 +208,10 @@ async def _accounts(
     later = [stage.repository for stage in settings.stages[1:]]
     hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
     accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed)
+        name: PasswordAccount(Principal(name, rules_of(account.roles, later), _PASSWORD), hashed)
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
     }
-    first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
+    first = PasswordAccount(Principal("admin", rules_of(["admin"], ()), _PASSWORD), admin, renewed=lambda: known_admin_hash(store))
     accounts.setdefault("admin", first)
     return accounts
 

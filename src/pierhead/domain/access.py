@@ -7,8 +7,8 @@ not compile.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pierhead.domain.names import ImageName, RepositoryName
@@ -44,6 +44,8 @@ class Principal:
 
     name: str
     rules: tuple[Rule, ...]
+    through: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """How it did so, for the record: ``way`` is ``password`` or another kind of credential; never a secret."""
 
     def may(self, right: Right, repository: RepositoryName) -> bool:
         """Whether one of the rules gives ``right`` on the repository."""

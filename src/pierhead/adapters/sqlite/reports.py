@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     BlobState,
     ImageRow,
@@ -180,3 +182,15 @@ class SqliteReports:
             if isinstance(generation, str):
                 found.add((digest, generation))
         return found
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """See ``record``."""
+        return record.newest(self._execute, wanted, before, limit)
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """See ``record``."""
+        return record.following(self._execute, wanted, after, limit)
+
+    def record_head(self) -> RecordHead:
+        """One row of the table's own order."""
+        return record.head(self._execute)

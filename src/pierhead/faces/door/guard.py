@@ -14,11 +14,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, Protocol
 
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
+from pierhead.domain.refusals import NotAuthenticated, Refusal, TooManyLogins
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
@@ -49,10 +49,20 @@ class _Check:
     tries: dict[bytes, _Tries] = field(default_factory=dict)
 
 
+class LoginObserver(Protocol):
+    """Is told of every check of a credential that a request waited for; ``place`` is where the request comes from."""
+
+    def right(self, ask: Ask, place: str, who: Principal) -> None: ...
+    def wrong(self, ask: Ask, place: str, name: str, refusal: Refusal) -> None: ...
+
+
 class Guard:
     """Asks the identity sources in turn. Slows guessing down per account and address, so nobody locks out another."""
 
-    def __init__(self, sources: Sequence[IdentitySource], clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, sources: Sequence[IdentitySource], clock: Clock, entropy: Entropy, told: LoginObserver | None = None
+    ) -> None:
+        self._told = told
         self._sources = sources
         self._clock = clock
         self._key = entropy.token(32)
@@ -79,6 +89,18 @@ class Guard:
             return known[0]
         credential = _credential(header)
         place = _place_of(address_of(ask))
+        try:
+            who = await self._checked(mark, credential, place)
+        except (NotAuthenticated, TooManyLogins) as refusal:
+            if self._told is not None:
+                self._told.wrong(ask, place, credential.name, refusal)
+            raise
+        if self._told is not None:
+            self._told.right(ask, place, who)
+        return who
+
+    async def _checked(self, mark: bytes, credential: Credential, place: str) -> Principal:
+        """Raises NotAuthenticated, TooManyLogins."""
         while True:
             sources = self._sources
             check = self._check(mark, credential, place)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     ImageRow,
     Reclaimable,
@@ -52,3 +53,11 @@ class Reports(Protocol):
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """Rows of the record below ``before`` (None: all), newest first."""
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """Rows above ``after``, oldest first, and up to which number was looked: there is none of ``wanted`` between."""
+
+    def record_head(self) -> RecordHead: ...

@@ -1,0 +1,1 @@
+-- Version 2 is kept free for another change of the schema; this one holds nothing.
