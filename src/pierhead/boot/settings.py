@@ -200,8 +200,8 @@ class AuditSettings:
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
-    ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its dotted path
-    (``repositories.docker-group.members``); none of them counts when two of these are compared.
+    ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its
+    dotted path (``repositories.docker-group.members``); none of them counts when two of these are compared.
     """
 
     data: Path

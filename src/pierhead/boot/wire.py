@@ -211,7 +211,9 @@ async def _accounts(
         name: PasswordAccount(Principal(name, rules_of(account.roles, later), _PASSWORD), hashed)
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
     }
-    first = PasswordAccount(Principal("admin", rules_of(["admin"], ()), _PASSWORD), admin, renewed=lambda: known_admin_hash(store))
+    first = PasswordAccount(
+        Principal("admin", rules_of(["admin"], ()), _PASSWORD), admin, renewed=lambda: known_admin_hash(store)
+    )
     accounts.setdefault("admin", first)
     return accounts
 

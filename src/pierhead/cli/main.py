@@ -11,6 +11,7 @@ from pierhead import __version__
 
 COMMANDS: Final = {
     "admin": "pierhead.cli.admin:admin",
+    "audit": "pierhead.cli.audit:audit",
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
     "gc": "pierhead.cli.gc:gc",

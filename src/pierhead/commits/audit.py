@@ -1,7 +1,7 @@
 """The record of what happened: rows that are written in the transaction that they tell of, or soon after it.
 
-A row is never changed and never taken out; its hash covers the row before it. What stands in a body is read by people who
-may see nothing else: no secret ever goes in.
+A row is never changed and never taken out; its hash covers the row before it. What stands in a body is read by people
+who may see nothing else: no secret ever goes in.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def record(
     circumstances: Mapping[str, object],
     image: ImageId | None = None,
 ) -> EventId:
-    """Adds a row: ``who`` is an account's name or ``PROGRAM``, ``what`` and ``circumstances`` (request id, address, agent,
-    how the account signed in) hold plain JSON values and share no key."""
+    """Adds a row: ``who`` is an account's name or ``PROGRAM``; ``what`` and ``circumstances`` (request id, address,
+    agent, how the account signed in) hold plain JSON values and share no key."""
     return tx.events.append(image, Event(kind, who, {**what, **circumstances}))
 
 

@@ -1,8 +1,8 @@
 """What is told of requests that write nothing (logins, refusals, pulls) gets into the record without holding them up.
 
-Events are queued and written together, soon after. The queue is bounded, and so is what a flood can add to it: the first of
-many like events is told at once, the others of the same minute are one row with their number. What found no place is
-counted, and the record says how many there were.
+Events are queued and written together, soon after. The queue is bounded, and so is what a flood can add to it: the
+first of many like events is told at once, the others of the same minute are one row with their number. What found no
+place is counted, and the record says how many there were.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Recorder:
             self._task = asyncio.ensure_future(self._write_for_ever())
 
     def put_repeated(self, key: Hashable, kind: str, account: str, body: Mapping[str, object]) -> None:
-        """The same for what a client may cause again and again: the first of ``key`` is told now, the others of the same
+        """The same for what a client may cause again and again: the first of ``key`` is told now, the others of the
         minute at its end, as one row with ``times``. Beyond 500 keys in a minute the rest of a kind is one row."""
         found = self._repeats.get((kind, key))
         if found is not None:
@@ -147,8 +147,8 @@ class Recorder:
 
 
 class TellHead:
-    """A step of a loop: says in the server's log where the record stands, so that a copy of the log shows what was cut off
-    it or made anew. Every 1,000 rows, or every minute in which there was one."""
+    """A step of a loop: says in the server's log where the record stands, so that a copy of the log shows what was cut
+    off it or made anew. Every 1,000 rows, or every minute in which there was one."""
 
     def __init__(self, store: Store, clock: Clock, holder: str) -> None:
         self.store = store

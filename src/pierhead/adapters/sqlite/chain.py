@@ -1,9 +1,9 @@
 """Is the record of events whole? Read in order, page by page, from a file that a server may be writing to.
 
-A row's hash covers the row and the hash before it. Whoever changes a row, takes one out or puts two in each other's place
-has to compute every hash behind it anew, and then the newest one differs from what was noted elsewhere: so heads that
-were written down at other places (the server's log, a ticket) are held against the chain. Only they show a record that
-was cut off at its end; the tags, which name the events that wrote them, show that as well for what wrote a tag.
+A row's hash covers the row and the hash before it. Whoever changes a row, takes one out or swaps two has to compute
+every hash behind it anew, and then the newest one differs from what was noted elsewhere: so heads that were written
+down at other places (the server's log, a ticket) are held against the chain. Only they show a record that was cut off
+at its end; the tags, which name the events that wrote them, show that as well for what wrote a tag.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def verify(path: Path, heads: Sequence[RecordHead], progress: Callable[[int, int
     try:
         return _Check(connection, heads).run(progress)
     except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise DatabaseRefused("The database is damaged, so the record cannot be read. Restore the last backup.") from error
+        raise DatabaseRefused(
+            "The database is damaged, so the record cannot be read. Restore the last backup."
+        ) from error
     except apsw.Error as error:
         raise DatabaseRefused(f"The record cannot be read ({type(error).__name__}). Try again.") from error
     finally:

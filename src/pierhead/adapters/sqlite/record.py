@@ -16,6 +16,8 @@ _ROWS: Final = "SELECT seq, at, kind, account, body FROM events"
 _HEAD: Final = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _AT: Final = "SELECT seq, at FROM events WHERE seq>=? ORDER BY seq LIMIT 1"
 _NUMBER_MAX: Final = 2**63 - 1
+_LOOKED_AT_MAX: Final = 100_000
+"""Rows between two answers to somebody who follows: what he waits for may be rare."""
 
 # What is searched for, the rarest first: the first one that is given leads, by its index, and the others are compared
 # row by row. A plus keeps their indexes out, since nothing tells SQLite which is the better one.
@@ -38,11 +40,12 @@ def newest(execute: Execute, wanted: EventFilter, before: int | None, limit: int
 
 
 def following(execute: Execute, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
-    """Rows above ``after``, oldest first, and up to which number was looked."""
-    last = head(execute).seq
+    """Rows above ``after``, oldest first, and up to which number was looked, which may be short of the newest."""
     first, end = _span(execute, wanted)
+    first = max(first, after + 1)
+    last = min(head(execute).seq, first + _LOOKED_AT_MAX - 1)
     statement, values = search(wanted, newest_first=False)
-    found = _rows(execute(statement, (*values, max(first, after + 1), min(end, last + 1), limit)))
+    found = _rows(execute(statement, (*values, first, min(end, last + 1), limit)))
     return found, found[-1].seq if len(found) == limit else max(after, last)
 
 

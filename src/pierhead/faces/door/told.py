@@ -34,8 +34,8 @@ class Told:
     # --- for the guard -----------------------------------------------------------------------------------------------
 
     def right(self, ask: Ask, place: str, who: Principal) -> None:
-        """A credential was checked and holds. Told once an hour for an account, a place and a way, so that a client that
-        is always there does not fill the record; after a failed login at once."""
+        """A credential was checked and holds. Told once an hour for an account, a place and a way, so that a client
+        that is always there does not fill the record; after a failed login at once."""
         now = self._clock.monotonic()
         ways = self._logins.setdefault((who.name, place), {})
         self._logins.move_to_end((who.name, place))
@@ -61,7 +61,7 @@ class Told:
     # --- for faces ---------------------------------------------------------------------------------------------------
 
     def refused(self, ask: Ask, who: Principal | None, refusal: Refusal, status: int) -> None:
-        """An account was told that it may not: 403, 405 and 409 of pushes, deletions, promotions, settings and pulls."""
+        """An account was told that it may not: 403, 405 and 409, whatever it was."""
         if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported):
             return
         note = ask.note

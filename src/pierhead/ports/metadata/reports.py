@@ -58,6 +58,6 @@ class Reports(Protocol):
         """Rows of the record below ``before`` (None: all), newest first."""
 
     def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
-        """Rows above ``after``, oldest first, and up to which number was looked: there is none of ``wanted`` between."""
+        """Rows above ``after``, oldest first, and up to which number was looked; ``after`` itself if all are known."""
 
     def record_head(self) -> RecordHead: ...
