@@ -8,6 +8,7 @@ place is counted, and the record says how many there were.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Hashable, Mapping
@@ -105,6 +106,8 @@ class Recorder:
         if self._queue:
             self.lost += len(self._queue)
             log.error("%d events could not be written to the record: the database took no writes.", len(self._queue))
+        with contextlib.suppress(TimeoutError):
+            log.info("The record of events stands at %s.", await self._store.report(lambda one: one.record_head()))
 
     async def _write_for_ever(self) -> None:
         pause = _RETRY_SECONDS
