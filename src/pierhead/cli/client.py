@@ -92,6 +92,7 @@ class Client:
         Raises Fault; Unreachable if nobody answers, or not now.
         """
         target = _target(path, query)
+        self._connection.close()  # what broke off before is not gone on with
         with self._reaching(), _waiting(self.server):
             self._connection.request("GET", self._prefix + target, headers=self._headers)
             response = self._connection.getresponse()
