@@ -22,8 +22,11 @@ from pierhead.ports.metadata.audit import RecordHead
 _PAGE_ROWS: Final = 10_000
 """Read in one snapshot: what is read for long keeps a server's log of changes from being taken in."""
 _SHOWN_MAX: Final = 100
+_FRAMED_MAX: Final = 10_000
 _BEFORE_ALL: Final = -(2**63)
-_ROWS: Final = "SELECT seq, at, kind, account, image_id, body, hash FROM events WHERE seq>? ORDER BY seq LIMIT ?"
+_ROWS: Final = (
+    "SELECT seq, at, kind, account, image_id, CAST(body AS BLOB), hash FROM events WHERE seq>? ORDER BY seq LIMIT ?"
+)
 _GENESIS: Final = bytes(32)
 
 
@@ -110,47 +113,55 @@ class _Check:
             seq: [one for one in heads if one.seq == seq] for seq in {one.seq for one in heads}
         }
         self._verdict = Verdict()
+        self._hash = _Hasher().of
 
     def run(self, progress: Callable[[int, int], None]) -> Verdict:
         verdict = self._verdict
         # Before the rows are read: a server that goes on writing writes a tag and its event at once.
         told = self._execute("SELECT max(event) FROM tags").get
         end = self._execute("SELECT max(seq) FROM events").get
-        seq, before, at = 0, _GENESIS, -1
+        last, before, at_before = 0, _GENESIS, -1
+        follows = self._hash
         while True:
-            page: list[Any] = self._execute(_ROWS, (seq if verdict.rows else _BEFORE_ALL, _PAGE_ROWS)).fetchall()
-            for row in page:
-                at = self._row(row, seq, before, at)
-                seq, found = int(row[0]), row[6]
-                before = found if seq > 0 and isinstance(found, bytes) else _GENESIS
+            page: list[Any] = self._execute(_ROWS, (last if verdict.rows else _BEFORE_ALL, _PAGE_ROWS)).fetchall()
+            if page and not verdict.rows:
+                verdict.first = page[0][0]
+            verdict.rows += len(page)
+            for seq, at, kind, account, image, body, found in page:
+                fits = found == follows(before, seq, at, kind, account, image, body)
+                if not fits or seq != last + 1 or at < at_before:
+                    self._odd(seq, last, fits, at < at_before)
+                if seq in self._heads:
+                    self._hold(seq, found)
+                if seq > 0:
+                    last, before, at_before = seq, found, at
             progress(verdict.rows, max(verdict.rows, end if isinstance(end, int) else 0))
             if len(page) < _PAGE_ROWS:
                 break
-        verdict.head = RecordHead(seq, before)
-        self._end(seq, told if isinstance(told, int) else 0)
+        verdict.head = RecordHead(last, before)
+        self._end(last, told if isinstance(told, int) else 0)
         return verdict
 
-    def _row(self, row: Sequence[Any], last: int, before: bytes, at_before: int) -> int:
-        """Checks one row against the one before it; returns its instant. The table is STRICT, so types hold."""
-        seq, at, kind, account, image, body, found = row
-        verdict = self._verdict
-        if not verdict.rows:
-            verdict.first = seq
-        verdict.rows += 1
+    def _odd(self, seq: int, last: int, fits: bool, back: bool) -> None:
+        """What is wrong with an event behind ``last``: ``fits`` says that its hash follows, ``back`` that its clock does
+        not."""
+        note = self._verdict.note
+        expected = last + 1
         if seq < 1:
-            verdict.note(seq, "altered", f"event {seq} has a number that no event has: it was put in.")
-        elif seq != max(last, 0) + 1:
-            first, until = max(last, 0) + 1, seq - 1
-            these = f"event {first} is" if first == until else f"events {first} to {until} are"
-            verdict.note(seq, "missing", f"{these} missing: they were taken out.")
-        elif found != _hash(before, seq, at, kind, account, image, body):
-            verdict.note(seq, "altered", f"event {seq} does not follow from event {last}: one of the two was altered.")
-        if at < at_before:
-            verdict.note(seq, "clock", f"event {seq} says that it took place before event {last}.")
-        for head in self._heads.get(seq, ()):
+            note(seq, "altered", f"event {seq} has a number that no event has: it was put in.")
+        elif seq != expected:
+            these = f"event {expected} is" if expected == seq - 1 else f"events {expected} to {seq - 1} are"
+            note(seq, "missing", f"{these} missing: they were taken out.")
+        elif not fits:
+            note(seq, "altered", f"event {seq} does not follow from event {last}: one of the two was altered.")
+        if back:
+            note(seq, "clock", f"event {seq} says that it took place before event {last}.")
+
+    def _hold(self, seq: int, found: bytes) -> None:
+        for head in self._heads[seq]:
             if head.hash != found:
-                verdict.note(seq, "head", f"event {seq} is another one than the head that was given: {head}.")
-        return int(at)
+                says = f"event {seq} is another one than the head that was given: {head}."
+                self._verdict.note(seq, "head", says)
 
     def _end(self, last: int, told: int) -> None:
         for seq in sorted(self._heads):
@@ -162,12 +173,33 @@ class _Check:
             self._verdict.note(told, "cut off", says)
 
 
-def _hash(before: bytes, seq: int, at: int, kind: object, account: object, image: object, body: object) -> bytes:
-    """``rows.chain_hash`` in one piece; a test holds the two against each other."""
-    raw = [str(seq).encode(), str(at).encode(), str(kind).encode(), str(account).encode()]
-    raw.append(b"" if image is None else str(image).encode())
-    pieces = [before]
-    for one in raw:
-        pieces += (len(one).to_bytes(4, "big"), one)
-    pieces.append(str(body).encode())
-    return hashlib.sha256(b"".join(pieces)).digest()
+class _Hasher:
+    """``rows.chain_hash`` for a million rows: few kinds, accounts and lengths recur. Tests hold the two together."""
+
+    def __init__(self) -> None:
+        self._framed: dict[str, bytes] = {}
+        self._lengths = [size.to_bytes(4, "big") for size in range(32)]
+
+    def of(self, before: bytes, seq: int, at: int, kind: str, account: str, image: int | None, body: bytes) -> bytes:
+        """SHA-256 over the hash before and every field of a row; ``body`` as it is stored."""
+        lengths = self._lengths
+        one, two, three = b"%d" % seq, b"%d" % at, b"" if image is None else b"%d" % image
+        raw = b"%b%b%b%b%b%b%b%b%b%b" % (
+            before,
+            lengths[len(one)],
+            one,
+            lengths[len(two)],
+            two,
+            self._framed.get(kind) or self._frame(kind),
+            self._framed.get(account) or self._frame(account),
+            lengths[len(three)],
+            three,
+            body,
+        )
+        return hashlib.sha256(raw).digest()
+
+    def _frame(self, text: str) -> bytes:
+        if len(self._framed) >= _FRAMED_MAX:
+            self._framed.clear()
+        raw = text.encode()
+        return self._framed.setdefault(text, len(raw).to_bytes(4, "big") + raw)
