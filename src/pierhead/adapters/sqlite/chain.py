@@ -143,8 +143,7 @@ class _Check:
         return verdict
 
     def _odd(self, seq: int, last: int, fits: bool, back: bool) -> None:
-        """What is wrong with an event behind ``last``: ``fits`` says that its hash follows, ``back`` that its clock does
-        not."""
+        """What is wrong with an event behind ``last``. ``fits``: its hash follows; ``back``: its clock went back."""
         note = self._verdict.note
         expected = last + 1
         if seq < 1:
