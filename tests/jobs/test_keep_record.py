@@ -70,7 +70,7 @@ async def rows(store: Shut) -> list[EventRow]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in a thread, which sets no event
             await asyncio.sleep(0.01)
 
 
