@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -245,6 +246,22 @@ def test_a_million_rows_would_be_checked_in_seconds(tmp_path: Path) -> None:
     begun = process_time()
     assert verdict(tmp_path / "large.db").rows == rows
     assert (process_time() - begun) / rows < 20e-6
+
+
+def test_a_record_of_the_first_schema_is_searched_after_the_upgrade(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "old.db"))
+    connection.execute((files("pierhead.adapters.sqlite") / "schema/0001.sql").read_text())
+    connection.execute("PRAGMA user_version=1; PRAGMA application_id=0x50494552")
+    body = '{"repository":"dev","image":"a/b"}'
+    last = chain_hash(bytes(32), 1, 5, "push", "ann", None, body.encode())
+    connection.execute(f"INSERT INTO {EVENTS} VALUES (1, 5, 'push', 'ann', NULL, ?, ?)", (body, last))
+    connection.close()
+    opened = connect(tmp_path / "old.db", writable=True)
+    migrate(opened)
+    for wanted in (EventFilter(repository="dev"), EventFilter(image="a/b"), EventFilter("ann", kind="push")):
+        assert [row.seq for row in record.newest(opened.execute, wanted, None, 10)] == [1]
+    opened.close()
+    assert verdict(tmp_path / "old.db").wrong == 0
 
 
 @pytest.fixture

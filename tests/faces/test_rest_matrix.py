@@ -16,7 +16,12 @@ from tests.peers.wire import Answer
 MEMBERS = {"type", "title", "status", "code", "message", "do", "address", "request_id", "about"}
 KNOWN = {"repository": "docker-hosted-dev", "image": "matrix/app", "tag": "1.0.0", "digest": image(seed=90).digest}
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
-TOO_LITTLE = {Need.PULL: "svc-auditor", Need.DELETE: "svc-orchestrator", Need.OPERATE: "svc-orchestrator", Need.AUDIT: "svc-promoter"}
+TOO_LITTLE = {
+    Need.PULL: "svc-auditor",
+    Need.DELETE: "svc-orchestrator",
+    Need.OPERATE: "svc-orchestrator",
+    Need.AUDIT: "svc-promoter",
+}
 
 
 @pytest.fixture(scope="module")

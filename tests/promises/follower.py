@@ -37,6 +37,15 @@ class Follower:
         self._process.kill()
         self._process.wait()
 
+    def ended(self, seconds: float = 30) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self._process.wait(seconds)
+
+    @property
+    def said(self) -> str:
+        """Its remarks, on standard error."""
+        return self._err.read_text()
+
     @property
     def events(self) -> list[Event]:
         """Whole lines only."""

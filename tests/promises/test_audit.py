@@ -289,6 +289,35 @@ def test_a_record_is_whole_after_kills_in_the_midst_and_holds_every_push_that_wa
     assert {digest for ledger in ledgers for digest in ledger.manifests} <= told
 
 
+def test_who_may_not_read_the_record_any_more_is_let_go_and_told(start_pierhead: StartPierhead, tmp_path: Path) -> None:
+    server = start_pierhead(house())
+    with Follower(server, tmp_path, "--after", "0") as follower:
+        follower.wait_for(lambda event: event["kind"] == "settings", "the first start")
+        config = house()
+        del config["accounts"][AUDITOR]
+        server.reload(config)
+        server.wait_for_log("The configuration was read again.")
+        with server.wire(DEV) as wire:
+            wire.push(APP, "secret", image(seed=80))
+        assert follower.ended() == 1
+        assert "PIERHEAD_USER" in follower.said or "wrong" in follower.said
+        assert not any(event["tags"] == ["secret"] for event in follower.events)
+
+
+def test_a_new_password_of_the_administrator_is_in_the_record(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead(house())
+    assert server.run_command("admin", "reset-password", "--data", str(server.data))[0] == 0
+    told = search(server, "?kind=password")
+    assert [(event["account"], event["subject"]) for event in told] == [("pierhead", "admin")] * 2
+
+
+def test_a_follower_of_events_that_the_record_does_not_have_is_told_where_it_ends(server: Pierhead) -> None:
+    with server.wire("main", AUDITOR) as wire:
+        problem = wire.request("GET", "/api/v1/audit/stream?after=999999").expect(400).json()
+        wire.request("HEAD", "/api/v1/audit/stream").expect(200)
+    assert "the record ends with event" in problem["message"]
+
+
 def test_the_log_of_the_server_holds_heads_that_verify_takes(start_pierhead: StartPierhead) -> None:
     server = start_pierhead(hosted_only())
     server.wait_for_log("the record of events stands at")

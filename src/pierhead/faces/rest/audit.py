@@ -48,11 +48,13 @@ async def stream(call: Call) -> Stream:
     """Lines behind ``after``, or from ``since`` on, or from now on; until the client or the server goes."""
     need_auditor(call.who)
     wanted = _wanted(call)
-    text = call.query.get("after")
-    if text is not None:
-        after = _number("after", text)
-    else:
-        after = 0 if wanted.since is not None else (await call.server.tail.head()).seq
+    head = (await call.server.tail.head()).seq
+    after = 0 if wanted.since is not None else head
+    if "after" in call.query:
+        after = _number("after", call.query["after"])
+    if after > head:
+        # Whoever waited for what follows would miss all that is written until then.
+        raise QueryInvalid("after", f"the record ends with event {head}. Was it cut off, or is it a restored copy?")
     headers = (
         ("Content-Type", "application/jsonl"),
         ("Cache-Control", "no-store"),
@@ -74,7 +76,7 @@ async def _lines(call: Call, wanted: EventFilter, after: int) -> AsyncIterator[b
     account that may not read this any more."""
     tail = call.server.tail
     yield _heartbeat(call, after)
-    while not tail.over():
+    while not tail.over() and await _may_still(call):
         try:
             found, looked = await tail.after(wanted, after, _LINES_AT_ONCE)
         except TimeoutError:
@@ -85,7 +87,7 @@ async def _lines(call: Call, wanted: EventFilter, after: int) -> AsyncIterator[b
             after = looked
             continue
         await tail.wait_beyond(after, limits.AUDIT_HEARTBEAT_SECONDS)
-        if tail.over() or call.ask.gone() or not await _may_still(call):
+        if call.ask.gone():
             return
         if tail.last <= after:
             yield _heartbeat(call, after)
