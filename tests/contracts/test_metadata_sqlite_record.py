@@ -171,20 +171,31 @@ def test_a_tail_that_was_cut_off_is_found_against_a_head(copy: Path, change: Cal
     assert found(copy, head) == [(ROWS, "cut off")]
 
 
-def test_a_record_that_was_made_anew_from_some_row_on_is_found_against_a_head(
-    copy: Path, change: Callable[..., None]
-) -> None:
-    head = head_at(copy, 30)
-    change("UPDATE events SET account='somebody else' WHERE seq=17")
-    before = head_at(copy, 16).hash
-    connection = apsw.Connection(str(copy))
+def hash_anew(path: Path, last: int) -> None:
+    """Makes every hash behind ``last`` follow from the one before, as somebody would who knows how."""
+    before = head_at(path, last).hash
+    connection = apsw.Connection(str(path))
     rows: list[Any] = connection.execute(
-        "SELECT seq, at, kind, account, image_id, body FROM events WHERE seq>16 ORDER BY seq"
+        "SELECT seq, at, kind, account, image_id, body FROM events WHERE seq>? ORDER BY seq", (last,)
     ).fetchall()
     for seq, at, kind, account, image, body in rows:
         before = chain_hash(before, seq, at, kind, account, image, body.encode())
         connection.execute("UPDATE events SET hash=? WHERE seq=?", (before, seq))
     connection.close()
+
+
+def test_a_gap_is_found_though_every_hash_follows(copy: Path, change: Callable[..., None]) -> None:
+    change("DELETE FROM events WHERE seq=17")
+    hash_anew(copy, 16)
+    assert found(copy) == [(18, "missing")]
+
+
+def test_a_record_that_was_made_anew_from_some_row_on_is_found_against_a_head(
+    copy: Path, change: Callable[..., None]
+) -> None:
+    head = head_at(copy, 30)
+    change("UPDATE events SET account='somebody else' WHERE seq=17")
+    hash_anew(copy, 16)
     assert verdict(copy).wrong == 0
     assert found(copy, head) == [(30, "head")]
 
