@@ -15,6 +15,7 @@ from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
 from pierhead.boot.settings import (
     Address,
+    AuditSettings,
     LimitSettings,
     ProxySettings,
     ReclaimSettings,
@@ -34,6 +35,7 @@ _TOKENS: Final = TokenSettings()
 _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
+_AUDIT: Final = AuditSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -161,6 +163,11 @@ class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
 
 
+class AuditShape(Shape):
+    pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
+    sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
+
+
 class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
@@ -192,6 +199,7 @@ class TopShape(Shape):
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
+    audit: AuditShape = AuditShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -216,5 +224,6 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     ReclaimShape,
     TokensShape,
     LogShape,
+    AuditShape,
     LimitsShape,
 )

@@ -220,11 +220,24 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
+
+    pulls: str = "none"
+    sample: int = 100
+
+    @property
+    def every(self) -> int:
+        """One of how many pulls is told; 0 for none."""
+        return {"none": 0, "sampled": self.sample, "all": 1}[self.pulls]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
-    ``source`` is the file's name for sentences, ``lines`` the line of each key by its dotted path
-    (``repositories.docker-group.members``); neither counts when two of these are compared.
+    ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its
+    dotted path (``repositories.docker-group.members``); none of them counts when two of these are compared.
     """
 
     data: Path
@@ -246,7 +259,9 @@ class Settings:
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
+    audit: AuditSettings = field(default_factory=AuditSettings)
     workers: int = 1
+    digest: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 

@@ -14,10 +14,12 @@ from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
+from pierhead.boot.marks import marks
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
+from pierhead.commits.audit import record_settings
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
@@ -25,9 +27,11 @@ from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.door.realm import Realm
+from pierhead.faces.door.told import Told
 from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
+from pierhead.jobs.keep_record import Recorder
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Tx
@@ -57,15 +61,17 @@ class House:
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.repositories: dict[RepositoryName, Repository] = {}
-        self.guard = Guard((), parts.clock, parts.entropy)
+        self.ids = RequestIds(parts.entropy)
+        self.recorder = Recorder(store, parts.clock)
+        self.told = Told(self.recorder, parts.clock, self.ids)
+        self.guard = Guard((), parts.clock, parts.entropy, self.told)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
         self._id_tokens = TrustedIssuers(parts.clock)
         self.table = Table((), "")
-        self.ids = RequestIds(parts.entropy)
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings))
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told)
         self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
@@ -75,7 +81,7 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
@@ -87,9 +93,11 @@ class House:
         self.settings = settings
         self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
+        self.told.knows = lambda name: name in self.logins.directory.accounts
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
         self.logins.enter(read_token, await self._id_tokens.source(settings.trust))
         self.v2.replace(self.table, self._challenger(settings))
+        self.v2.tell_pulls(settings.audit.every)
 
     def _keeping(self) -> Keeping:
         tokens = self.settings.tokens
@@ -126,6 +134,7 @@ class House:
         await self.background.stop()
         await self.proxies.close()
         await self._id_tokens.close()
+        await self.recorder.close()
         await self.store.close()
         self.blobs.close()
 
@@ -161,6 +170,13 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
 def _make_folder(data: Path) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(data, 0o700)
+
+
+def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
+    """The record tells of another configuration in the transaction that brings it into force."""
+    rows = _ensure_rows(tx, settings)
+    record_settings(tx, settings.source, settings.digest, marks(settings))
+    return rows
 
 
 def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:

@@ -13,6 +13,7 @@ from pierhead.domain.names import Tag
 from pierhead.ports.metadata.values import Claimed, EventId, Held, ImageId, ManifestId
 
 _OPEN = "SELECT id, manifest_id, once FROM tags WHERE image_id=? AND name=? AND until IS NULL"
+_DIGEST = "SELECT digest FROM tags WHERE image_id=? AND name=? AND until IS NULL"
 _INSERT = """
 INSERT INTO tags (image_id, name, manifest_id, digest, since, until, once, account, event)
 SELECT ?1, ?2, ?3, (SELECT digest FROM manifests WHERE id=?3), ?4, NULL, ?5,
@@ -82,6 +83,15 @@ class SqliteTags:
             row = self._execute(_OPEN, (image, name)).fetchone()
             if row is not None:
                 found[name] = ManifestId(row[1])
+        return found
+
+    def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """One probe of the index a name."""
+        found: dict[Tag, Digest] = {}
+        for name in names:
+            raw = self._execute(_DIGEST, (image, name)).get
+            if raw is not None:
+                found[name] = Digest.from_raw(raw)
         return found
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:

@@ -72,6 +72,9 @@ class Tags(Protocol):
     def held(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, ManifestId]:
         """What those of ``names`` that are there point at now."""
 
+    def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """The same as digests, for the record."""
+
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
 
