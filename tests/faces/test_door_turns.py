@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ async def test_requests_that_come_alone_share_the_task_of_their_connection(
     secure: bool, certificates: Certificates
 ) -> None:
     tasks = Tasks()
-    tls = {"ssl": certificates.server, "client_tls": certificates.client} if secure else {}
+    tls: dict[str, Any] = {"ssl": certificates.server, "client_tls": certificates.client} if secure else {}
     async with door(tasks, **tls) as house:
         line = await house.line()
         for target in ("/a", "/broken", "/b"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 import pytest
@@ -12,6 +11,7 @@ from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.ops.access_log import AccessLog
 from pierhead.faces.ops.sink import Sink
 from tests.faces.asked import asked
+from tests.faces.door_line import until
 
 
 class Kept(Sink):
@@ -35,9 +35,7 @@ async def test_lines_of_many_requests_are_handed_over_together_and_none_is_lost(
     for number in range(500):
         under_test.add(asked(target=f"/v2/n-{number}"), 200, 10, 0.001)
     assert sink.got == []
-    async with asyncio.timeout(5):
-        while not sink.got:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(sink.got), "the lines")
     ((data, lines),) = sink.got
     assert lines == data.count(b"\n") == 500
     assert [line for line in range(500) if f"/v2/n-{line}".encode() not in data] == []
