@@ -49,6 +49,18 @@ async def test_a_turn_runs_its_task_inside_the_call_and_in_the_context_of_the_ta
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_inside_another_task_a_turn_comes_a_little_later() -> None:
+    turn, seen = Turn(asyncio.get_running_loop()), list[object]()
+    task = asyncio.create_task(waiting(turn, seen))
+    await asyncio.sleep(0)
+    turn.come()
+    assert seen == []
+    await asyncio.sleep(0)
+    assert seen == [(task, 7)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 @pytest.mark.parametrize("by_the_task", [True, False])
 async def test_a_turn_that_is_cancelled_ends_its_task_later_and_only_once(by_the_task: bool) -> None:
     turn, seen = Turn(asyncio.get_running_loop()), list[object]()

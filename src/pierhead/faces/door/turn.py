@@ -33,11 +33,16 @@ class Turn:
         return self._wake is not None
 
     def come(self) -> None:
-        """Let the task run until it waits for something again. Not to be called from within a task."""
+        """Let the task run until it waits for something again: now, or in the next round of the loop when another
+        task is running, since tasks cannot run inside each other."""
         wake, context = self._wake, self._context
-        if wake is not None and context is not None:
-            self._wake = None
+        if wake is None or context is None:
+            return
+        self._wake = None
+        if asyncio.current_task(self._loop) is None:
             context.run(wake, self)
+        else:
+            self._loop.call_soon(wake, self, context=context)
 
     def cancel(self, msg: object = None) -> bool:
         """End the wait with CancelledError, in the next round of the loop; False when nobody waits."""
