@@ -10,7 +10,7 @@ from typing import Final
 
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
-from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
+from pierhead.adapters.passwords import NOBODYS, Argon2, PasswordAccount, PasswordSource
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
@@ -70,7 +70,7 @@ class House:
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
+        accounts = _accounts(settings, secrets, admin, self.store, self._argon2)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
@@ -185,21 +185,29 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
     return Table(entries, str(settings.external))
 
 
-async def _accounts(
+def _accounts(
     settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2
 ) -> dict[str, PasswordAccount]:
     later = [stage.repository for stage in settings.stages[1:]]
-    hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
     accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later)), hashed)
-        for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
+        name: _account(Principal(name, rules_of(account.roles, later)), account, argon2)
+        for name, account in secrets.accounts.items()
     }
     first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
     accounts.setdefault("admin", first)
     return accounts
 
 
-async def _hash(account: ResolvedAccount, argon2: Argon2) -> str | None:
+def _account(principal: Principal, account: ResolvedAccount, argon2: Argon2) -> PasswordAccount:
+    """A password that the environment holds is hashed beside whatever else there is to do: only a login waits for it,
+    and nobody who waits for the server to be ready."""
     if account.password_hash is not None:
-        return account.password_hash.value
-    return None if account.password is None else await argon2.hash(account.password.value)
+        return PasswordAccount(principal, account.password_hash.value)
+    if account.password is None:
+        return PasswordAccount(principal, None)
+    hashing = asyncio.ensure_future(argon2.hash(account.password.value))
+
+    async def hashed() -> str:
+        return await asyncio.shield(hashing)
+
+    return PasswordAccount(principal, NOBODYS, renewed=hashed)
