@@ -22,7 +22,7 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
 _AT_ONCE: Final = 2
 _WRONG: Final = Wrong("Name or password is wrong.")
-_NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
+NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 """A hash that no known password fits, and that costs what hashes made here cost."""
 
 
@@ -64,7 +64,7 @@ class PasswordSource:
     def __init__(self, accounts: Mapping[str, PasswordAccount], argon2: Argon2) -> None:
         self._accounts = accounts
         self._argon2 = argon2
-        self._hashes = [accounts[name].hashed or _NOBODYS for name in sorted(accounts)] or [_NOBODYS]
+        self._hashes = [accounts[name].hashed or NOBODYS for name in sorted(accounts)] or [NOBODYS]
         self._key = hashlib.blake2b("\n".join(sorted(accounts)).encode(), digest_size=32).digest()
 
     async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:

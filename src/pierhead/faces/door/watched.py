@@ -44,7 +44,6 @@ class Watched(web.RequestHandler):
         "_since",
         "_socket",
         "_tail",
-        "_task",
         "_timer",
         "_wire",
         "_writer",
@@ -85,7 +84,6 @@ class Watched(web.RequestHandler):
         self._wire: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
         self._busy = False
         self._first = True
         self._looking = True
