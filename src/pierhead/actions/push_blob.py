@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
+from typing import Final
 
 from pierhead.commits.blob import Place
 from pierhead.commits.upload import cancel_upload, open_upload
@@ -18,17 +20,26 @@ from pierhead.ports.metadata.values import UploadRow
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.landing import land
 
+_QUICK_SECONDS: Final = 0.1
+"""A batch that came within this time is of a client that keeps a thread busy."""
+
 Pieces = Callable[[], Awaitable[list[bytes]]]
 """Gives the next pieces of a body, none at its end."""
+Pour = Callable[[Incoming], Awaitable[int]]
+"""Has the next bytes of a body drawn, and tells how many; 0 if only ``Pieces`` has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came."""
+    """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came.
+
+    ``pour`` is the cheap way to a long body, where there is one.
+    """
 
     pieces: Pieces
     length: int | None
     content_range: str | None
+    pour: Pour | None = None
 
 
 async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
@@ -162,11 +173,14 @@ class _Batches:
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
         self._broken: Exception | None = None
+        self.quick = False
+        """Whether the last batch came fast enough that a thread should read the next one."""
 
     async def next(self) -> list[bytes]:
         """Empty at the end. Raises what the pieces raise."""
         if self._broken is not None:
             raise self._broken
+        since = monotonic()
         batch = await self._pieces()
         size = sum(map(len, batch))
         while batch and size < limits.CHUNK_BATCH_BYTES:
@@ -179,6 +193,7 @@ class _Batches:
                 break
             batch += more
             size += sum(map(len, more))
+        self.quick = size >= limits.CHUNK_BATCH_BYTES and monotonic() - since < _QUICK_SECONDS
         return batch
 
 
@@ -186,10 +201,12 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
     """Writes the body. Raises BlobTooLarge, and SizeInvalid for a stream of another length than its range ``said``."""
     if chunk.length == 0:
         return
-    start = size = incoming.size
+    start = incoming.size
     writing: asyncio.Task[None] | None = None
     batches = _Batches(chunk.pieces)
     try:
+        await _pour(incoming, chunk)
+        size = incoming.size
         while batch := await batches.next():
             size += sum(map(len, batch))
             if writing is not None:
@@ -199,11 +216,22 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
                 raise SizeInvalid(said, size - start)
             # The next batch is read while this one is hashed and written.
             writing = asyncio.create_task(incoming.append(batch))
+            if batches.quick and chunk.pour is not None:
+                await writing
+                await _pour(incoming, chunk)
+                size = incoming.size
     finally:
         if writing is not None:
             await writing
     if said is not None and incoming.size - start != said:
         raise SizeInvalid(said, incoming.size - start)
+
+
+async def _pour(incoming: Incoming, chunk: Chunk) -> None:
+    """As much of a long body as its client gives quickly; the door has the rest in pieces. Its length was judged."""
+    if chunk.pour is not None and (chunk.length or 0) >= limits.DRAW_BYTES_MIN:
+        while await chunk.pour(incoming) >= limits.DRAW_BYTES_MIN:
+            pass
 
 
 async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
