@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
 from pierhead.commits.blob import Place
-from pierhead.commits.upload import cancel_upload, open_upload
+from pierhead.commits.upload import cancel_upload, may_open, open_upload, save_uploads
 from pierhead.domain import limits
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
@@ -43,14 +43,20 @@ class Chunk:
 
 
 async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
-    """Opens a session and returns its id. Raises RepositoryReadOnly, TooManyUploads."""
+    """Opens a session and returns its id. Raises RepositoryReadOnly, TooManyUploads.
+
+    A process that is alone makes no row of it before it has to; see ``repositories/sessions``.
+    """
     parts = hosted.parts
     upload = parts.entropy.token(16).hex()
     row = UploadRow(upload, hosted.row_id, grant.image, grant.principal.name, algorithm, parts.clock.now(), None)
-    await parts.store.write(
-        lambda tx: open_upload(tx, row, hosted.name, parts.uploads_per_account),
-        durable=False,
-    )
+    most, sessions = parts.uploads_per_account, parts.sessions
+    if sessions.alone:
+        policy, count = await parts.store.lookups.opening(hosted.row_id, row.account)
+        may_open(policy, count + sessions.count(row.account), row, hosted.name, most)
+        sessions.begin(row, row.created - limits.UPLOAD_IDLE_SECONDS_MAX * 1_000_000)
+    else:
+        await parts.store.write(lambda tx: open_upload(tx, row, hosted.name, most), durable=False)
     return upload
 
 
@@ -91,13 +97,17 @@ async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Diges
             return
         raise UploadUnknown
     incoming = await _taken(hosted, row, chunk)
+    sessions = hosted.parts.sessions
+    place = replace(_place(hosted, grant, upload), unsaved=sessions.find(upload))
     try:
-        await land(incoming, digest, _place(hosted, grant, upload), hosted.parts.store, hosted.parts.blobs)
+        await land(incoming, digest, place, hosted.parts.store, hosted.parts.blobs)
+        sessions.take(upload)
     except DigestMismatch:
-        await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+        await _cancelled(hosted, upload)
         raise
     except UploadUnknown:
         # The same request, sent twice at once: the other one has ended the session meanwhile.
+        sessions.take(upload)
         if (await _session(hosted, grant, upload, ended=True)).ended != digest:
             raise
 
@@ -111,7 +121,7 @@ async def upload_offset(hosted: Hosted, grant: Grant, upload: str) -> int:
 async def abandon_upload(hosted: Hosted, grant: Grant, upload: str) -> None:
     """Forgets the session and its bytes. Raises UploadUnknown."""
     await _session(hosted, grant, upload)
-    if not await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False):
+    if not await _cancelled(hosted, upload):
         raise UploadUnknown
     try:
         await hosted.parts.blobs.drop(upload)
@@ -123,7 +133,7 @@ async def _session(hosted: Hosted, grant: Grant, upload: str, *, ended: bool = F
     """A session is bound to repository, image and account: another's is not there (CVE-2026-32589 was this)."""
     if len(upload) != 32 or not upload.isalnum() or not upload.isascii():
         raise UploadUnknown
-    row = await hosted.parts.store.lookups.upload(upload)
+    row = hosted.parts.sessions.find(upload) or await hosted.parts.store.lookups.upload(upload)
     if (
         row is None
         or row.repository != hosted.row_id
@@ -133,6 +143,21 @@ async def _session(hosted: Hosted, grant: Grant, upload: str, *, ended: bool = F
     ):
         raise UploadUnknown
     return row
+
+
+async def _saved(hosted: Hosted, upload: str) -> None:
+    """A session whose bytes get a file has a row, or the file would be nobody's after a restart."""
+    row = hosted.parts.sessions.find(upload)
+    if row is not None:
+        await hosted.parts.store.write(lambda tx: save_uploads(tx, [row]), durable=False)
+        hosted.parts.sessions.take(upload)
+
+
+async def _cancelled(hosted: Hosted, upload: str) -> bool:
+    """Forgets a session; False if it was not open."""
+    if hosted.parts.sessions.take(upload) is not None:
+        return True
+    return await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
 
 
 async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
@@ -150,6 +175,8 @@ async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
 
 async def _taken(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     """The session with the chunk behind what it held. If that fails the session keeps what came and goes on."""
+    if chunk.length is None or chunk.length > limits.BLOB_INLINE_BYTES_MAX:
+        await _saved(hosted, row.id)
     incoming = await _open(hosted, row, chunk)
     most = hosted.parts.blob_bytes_max
     try:
@@ -236,6 +263,7 @@ async def _pour(incoming: Incoming, chunk: Chunk) -> None:
 
 async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
     """Raises UploadRangeWrong if two small chunks began at once and the other one was quicker: the first stands."""
+    await _saved(hosted, upload)
     try:
         await incoming.keep()
     except StoreFailed as failure:
@@ -247,7 +275,7 @@ async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
 
 async def _give_up(hosted: Hosted, incoming: Incoming, upload: str) -> None:
     await incoming.discard()
-    await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+    await _cancelled(hosted, upload)
 
 
 def _fits(size: int, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,12 @@ from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resol
 from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
+from pierhead.commits.upload import save_uploads
 from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.v2.app import V2
@@ -33,6 +36,7 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -71,7 +75,8 @@ class House:
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
         accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
-        self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
+        old = self.parts
+        self.parts = _parts(settings, self.store, self.blobs, old.clock, old.entropy, old.sessions)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
@@ -109,6 +114,9 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        if rows := self.parts.sessions.take_all():
+            with contextlib.suppress(Unavailable):
+                await self.store.write(lambda tx: save_uploads(tx, rows))
         await self.store.close()
         self.blobs.close()
 
@@ -124,12 +132,15 @@ async def open_house(
     _make_folder(data)
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
-    house = House(settings, _parts(settings, store, blobs, clock, entropy), store, blobs, faults)
+    parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
+    house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
     return house
 
 
-def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy) -> Parts:
+def _parts(
+    settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy, sessions: Sessions
+) -> Parts:
     return Parts(
         store,
         blobs,
@@ -138,6 +149,7 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
         settings.reclaim.lease_seconds * 1_000_000,
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
+        sessions,
     )
 
 
