@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -98,7 +98,7 @@ async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Diges
         raise UploadUnknown
     incoming = await _taken(hosted, row, chunk)
     sessions = hosted.parts.sessions
-    place = replace(_place(hosted, grant, upload), unsaved=sessions.find(upload))
+    place = _place(hosted, grant, upload, sessions.find(upload))
     try:
         await land(incoming, digest, place, hosted.parts.store, hosted.parts.blobs)
         sessions.take(upload)
@@ -163,7 +163,8 @@ async def _cancelled(hosted: Hosted, upload: str) -> bool:
 async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     blobs = hosted.parts.blobs
     try:
-        if blobs.held(row.id) is None:
+        # What has no row has no file.
+        if hosted.parts.sessions.find(row.id) is not None or blobs.held(row.id) is None:
             return await blobs.begin(row.id, row.algorithm, chunk.length)
         return await blobs.resume(row.id, row.algorithm)
     except UploadMissing:
@@ -226,7 +227,8 @@ class _Batches:
 
 async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int) -> None:
     """Writes the body. Raises BlobTooLarge, and SizeInvalid for a stream of another length than its range ``said``."""
-    if chunk.length == 0:
+    if chunk.length is not None and chunk.length <= limits.BLOB_INLINE_BYTES_MAX:
+        await _receive_small(incoming, chunk, chunk.length)
         return
     start = incoming.size
     writing: asyncio.Task[None] | None = None
@@ -252,6 +254,16 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
             await writing
     if said is not None and incoming.size - start != said:
         raise SizeInvalid(said, incoming.size - start)
+
+
+async def _receive_small(incoming: Incoming, chunk: Chunk, length: int) -> None:
+    """A body that one piece holds as a rule is not worth a task, nor asking once more to hear that it is over."""
+    while length > 0:
+        pieces = await chunk.pieces()
+        length -= sum(map(len, pieces))
+        await incoming.append(pieces)
+        if not pieces:
+            break
 
 
 async def _pour(incoming: Incoming, chunk: Chunk) -> None:
@@ -283,5 +295,5 @@ def _fits(size: int, most: int) -> None:
         raise BlobTooLarge(most)
 
 
-def _place(hosted: Hosted, grant: Grant, upload: str | None) -> Place:
-    return Place(hosted.row_id, hosted.name, grant.image, hosted.parts.lease, upload)
+def _place(hosted: Hosted, grant: Grant, upload: str | None, unsaved: UploadRow | None = None) -> Place:
+    return Place(hosted.row_id, hosted.name, grant.image, hosted.parts.lease, upload, unsaved=unsaved)
