@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +21,11 @@ from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
 from pierhead.commits.audit import record_settings
+from pierhead.commits.upload import save_uploads
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
@@ -41,6 +44,7 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -84,7 +88,8 @@ class House:
         rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data)
-        self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
+        old = self.parts
+        self.parts = _parts(settings, self.store, self.blobs, old.clock, old.entropy, old.sessions)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
@@ -135,6 +140,9 @@ class House:
         await self.proxies.close()
         await self._id_tokens.close()
         await self.recorder.close()
+        if rows := self.parts.sessions.take_all():
+            with contextlib.suppress(Unavailable):
+                await self.store.write(lambda tx: save_uploads(tx, rows))
         await self.store.close()
         self.blobs.close()
 
@@ -150,12 +158,15 @@ async def open_house(
     _make_folder(data)
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
-    house = House(settings, _parts(settings, store, blobs, clock, entropy), store, blobs, faults)
+    parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
+    house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
     return house
 
 
-def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy) -> Parts:
+def _parts(
+    settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy, sessions: Sessions
+) -> Parts:
     return Parts(
         store,
         blobs,
@@ -164,6 +175,7 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
         settings.reclaim.lease_seconds * 1_000_000,
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
+        sessions,
     )
 
 

@@ -14,11 +14,13 @@ import apsw
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKEN, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.manifests import STORED_COLUMNS, read_stored, stored_manifest
+from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.remembered import Remembered
 from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
+from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import (
@@ -69,6 +71,9 @@ UNION ALL
 SELECT c.manifest_id FROM manifest_children c
 JOIN manifest_links l ON l.manifest_id=c.manifest_id AND l.image_id=?1 WHERE c.child=?2
 LIMIT 1
+"""
+OPENING = """
+SELECT write_policy, (SELECT count(*) FROM uploads WHERE account=? AND digest IS NULL) FROM repositories WHERE id=?
 """
 SHARED = """
 SELECT b.id, b.digest, b.size, b.state, b.generation FROM blobs b CROSS JOIN blob_links l ON l.blob_id=b.id
@@ -219,6 +224,11 @@ class SqliteLookups:
         """See the port."""
         row = self._execute(SELECT_UPLOAD, (upload,)).fetchone()
         return None if row is None else upload_row(row)
+
+    async def opening(self, repository: RepositoryId, account: str) -> tuple[WritePolicy, int]:
+        """See the port."""
+        policy, count = one(self._execute(OPENING, (account, repository)))
+        return WritePolicy(policy), count
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None:
         """What was last heard of a tag."""

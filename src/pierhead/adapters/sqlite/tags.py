@@ -56,15 +56,16 @@ class SqliteTags:
         return Claimed(None, changed=True)
 
     def move(self, image: ImageId, name: Tag, manifest: ManifestId, event: EventId) -> Claimed:
-        """Closes the open interval, if there is one, and opens the next."""
-        row = self._execute(_OPEN, (image, name)).fetchone()
-        if row is not None:
-            if row[1] == manifest:
-                return Claimed(None, changed=False)
-            self._execute("UPDATE tags SET until=? WHERE id=?", (self._moment.now, row[0]))
+        """Opens an interval; if one is open already, closes that first."""
+        if self._insert(image, name, manifest, event, once=0):
+            return Claimed(None, changed=True)
+        row_id, before, _ = one(self._execute(_OPEN, (image, name)))
+        if before == manifest:
+            return Claimed(None, changed=False)
+        self._execute("UPDATE tags SET until=? WHERE id=?", (self._moment.now, row_id))
         if not self._insert(image, name, manifest, event, once=0):
             raise AssertionError("a tag that was closed refused to be opened")
-        return Claimed(None if row is None else ManifestId(row[1]), changed=True)
+        return Claimed(ManifestId(before), changed=True)
 
     def close(self, image: ImageId, name: Tag, event: EventId, *, spend: bool) -> ManifestId | None:
         """Ends the open interval."""
