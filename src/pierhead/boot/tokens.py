@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal, Right, Rule
 from pierhead.jobs.loop import Failed, Idle, Loop, Outcome, Worked
 from pierhead.ports.clock import Clock, Entropy
+from pierhead.ports.identity import Accounts
 from pierhead.repositories.table import Table
 
 KEYS_FOLDER: Final = "keys"
@@ -25,16 +26,17 @@ log = logging.getLogger("pierhead")
 
 
 class KnownAccounts:
-    """Implements ``ports.identity.Accounts`` for accounts of the config file, and for nobody where that is allowed."""
+    """Implements ``ports.identity.Accounts``: those of ``accounts``, and nobody in particular where that is allowed."""
 
-    def __init__(self, principals: Mapping[str, Principal], anonymous: str) -> None:
-        self._principals = dict(principals)
-        if anonymous == "pull":
-            self._principals[ANONYMOUS] = Principal(ANONYMOUS, (Rule(frozenset({Right.PULL})),))
+    def __init__(self, accounts: Accounts | None, anonymous: str) -> None:
+        self._accounts = accounts
+        self._nobody = Principal(ANONYMOUS, (Rule(frozenset({Right.PULL})),)) if anonymous == "pull" else None
 
     def principal(self, name: str) -> Principal | None:
         """See the port."""
-        return self._principals.get(name)
+        if name == ANONYMOUS:
+            return self._nobody
+        return None if self._accounts is None else self._accounts.principal(name)
 
 
 class TokenWorks:
@@ -46,7 +48,7 @@ class TokenWorks:
         self._entropy = entropy
         self.keys = Keys(data / KEYS_FOLDER, clock, entropy)
         self.tokens = JwtTokens(self.keys, clock)
-        self._issuer = Issuer(self.tokens, KnownAccounts({}, "none"), Table((), ""), clock, entropy, 0)
+        self._issuer = Issuer(self.tokens, KnownAccounts(None, "none"), Table((), ""), clock, entropy, 0)
 
     @property
     def service(self) -> str:
@@ -57,9 +59,9 @@ class TokenWorks:
         """What tokens are made of now."""
         return self._issuer
 
-    def apply(self, settings: Settings, principals: Mapping[str, Principal], table: Table) -> Accepting:
+    def apply(self, settings: Settings, people: Accounts, table: Table) -> Accepting:
         """From now on tokens are made for these; returns what reads them."""
-        accounts = KnownAccounts(principals, settings.anonymous)
+        accounts = KnownAccounts(people, settings.anonymous)
         seconds = settings.tokens.lifetime_seconds
         self._issuer = Issuer(self.tokens, accounts, table, self._clock, self._entropy, seconds)
         return Accepting(self.tokens, accounts, table, self._clock)

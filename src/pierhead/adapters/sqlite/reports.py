@@ -6,12 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
+from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     BlobState,
     ImageRow,
     ManifestId,
@@ -29,11 +34,11 @@ from pierhead.ports.metadata.values import (
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
 WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
-SELECT digest, since, until, account FROM (
-    SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+SELECT digest, since, until, account, once FROM (
+    SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
     ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
     UNION ALL
-    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
                    ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
 ) ORDER BY since DESC LIMIT ?4
 """
@@ -157,7 +162,7 @@ class SqliteReports:
             HISTORY,
             (repository, image, tag, limit),
         )
-        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
+        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """A blob that several images of one repository share counts once there."""
@@ -183,6 +188,24 @@ class SqliteReports:
         blobs, size, condemned, condemned_size, leased, leased_size, until = row
         return Reclaimable(blobs, size, condemned, condemned_size, leased, leased_size, until, largest)
 
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """By primary key, so that a walk over all costs no index."""
+        rows = self._execute(
+            """SELECT id, digest, size, state, generation, body, verified FROM blobs
+               WHERE id>? AND state IN (1, 2) ORDER BY id LIMIT ?""",
+            (after, limit),
+        )
+        return [(blob_row(row[:6]), row[6]) for row in rows]
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """By the index of links by blob."""
+        rows = self._execute(
+            """SELECT r.name, i.name FROM blob_links l JOIN images i ON i.id=l.image_id
+               JOIN repositories r ON r.id=i.repository_id WHERE l.blob_id=? LIMIT ?""",
+            (blob, limit),
+        )
+        return [(RepositoryName(repository), ImageName(image)) for repository, image in rows]
+
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Rows of any state: what is being deleted is somebody's already."""
         found: set[tuple[Digest, str]] = set()
@@ -191,3 +214,15 @@ class SqliteReports:
             if isinstance(generation, str):
                 found.add((digest, generation))
         return found
+
+    def people(self) -> People:
+        """See the port."""
+        return read_people(self._connection)
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """See the port."""
+        return [token_row(row) for row in self._execute(ACCESS_TOKENS, (account,))]
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """See the port."""
+        return [Use(*row) for row in self._execute(USES, (account,))]

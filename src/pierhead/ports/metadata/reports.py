@@ -7,7 +7,10 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     ImageRow,
     Reclaimable,
     RefreshRow,
@@ -57,5 +60,21 @@ class Reports(Protocol):
     def reclaimable(self, now: int, sample: int) -> Reclaimable:
         """What nothing refers to, as of ``now``, with the ``sample`` largest named."""
 
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """LIVE and CONDEMNED blobs with ids above ``after``, in order, each with when its bytes were last verified.
+        Small ones with their bodies."""
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """Images that were given the blob."""
+
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
+
+    def people(self) -> People:
+        """Accounts and roles that were made over REST, by name."""
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """Those of the account that are not revoked, the oldest first; expired ones too."""
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """When secrets of the account were used, the latest first."""

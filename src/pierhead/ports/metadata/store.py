@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -125,6 +126,13 @@ class Blobs(Protocol):
 
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""
+
+    def verify(self, blobs: Collection[BlobRow]) -> None:
+        """Notes that these bytes were read and are what their digests say; not where other bytes have come since."""
+
+    def lose(self, blob: BlobRow) -> bool:
+        """Makes a LIVE or CONDEMNED blob ABSENT, whose bytes of this generation are not what its digest says: from now
+        on no look-up finds it, and whoever pushes or fetches it brings it back. False if it has other bytes by now."""
 
 
 class Reclaims(Protocol):
@@ -244,6 +252,14 @@ class Tx(Protocol):
     @property
     def notes(self) -> Notes: ...
     @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def access_tokens(self) -> AccessTokens: ...
+    @property
+    def uses(self) -> Uses: ...
+    @property
     def refreshes(self) -> Refreshes: ...
 
 
@@ -288,6 +304,12 @@ class Lookups(Protocol):
 
     async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
         """A LIVE blob that any image of the repository was given."""
+
+    async def access_token(self, digest: bytes) -> AccessTokenRow | None:
+        """By the SHA-256 of its secret; revoked and expired ones too."""
+
+    async def note(self, name: str) -> str | None:
+        """A value of the installation itself (``Notes``), as it stands now."""
 
 
 class Store(Protocol):
