@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -303,6 +304,30 @@ def test_a_file_that_holds_no_key_is_left_out_and_named(tmp_path: Path, clock: C
     (folder / f"{keys.signing().kid}.json").unlink()
     again = Keys(folder, clock, SystemEntropy())
     assert len(again.all()) == 1, "the first start with nothing usable makes a key"
+
+
+def test_keys_that_somebody_takes_away_hold_no_more_and_another_is_made(
+    tmp_path: Path, keys: Keys, tokens: JwtTokens, clock: Clock
+) -> None:
+    before = tokens.sign(claims())
+    for path in (tmp_path / "keys").glob("*.json"):
+        path.unlink()
+    assert keys.refresh()
+    assert isinstance(tokens.verify(before), Bad)
+    assert keys.wants_tending()
+    assert tokens.verify(tokens.sign(claims())) == claims()
+    shutil.rmtree(tmp_path / "keys")
+    assert tokens.verify(tokens.sign(claims())) == claims(), "what is known goes on"
+    with pytest.raises(OSError):
+        keys.refresh()
+    assert isinstance(tokens.verify("eyJ9.e30.AA"), Bad)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path, keys: Keys) -> None:
+    os.chown(tmp_path / "keys", 12_345, 12_345)
+    made = tmp_path / "keys" / f"{keys.rotate().kid}.json"
+    assert (made.stat().st_uid, stat.S_IMODE(made.stat().st_mode)) == (12_345, 0o600)
 
 
 def test_a_link_is_no_key(tmp_path: Path, clock: Clock) -> None:

@@ -53,7 +53,8 @@ def issue_token(issuer: Issuer, who: Principal, port: RepositoryName | None, sco
     """``port`` is the repository of the port that was asked, None for the main one, where names begin with a
     repository's. Scopes that do not fit into a token any more are left out, the last first.
 
-    Raises NotAuthenticated for an account that there is no longer, Denied for somebody whose rules fit into no token.
+    Raises NotAuthenticated for an account that there is no longer, Denied for somebody whose rules fit into no token,
+    Unavailable.
     """
     of_ours = ACCOUNT_NAME.fullmatch(who.name) is not None
     if of_ours and issuer.accounts.principal(who.name) is None:

@@ -17,7 +17,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import ACCOUNT_NAME, Accounts
+from pierhead.ports.identity import ACCOUNT_NAME, LiveAccounts
 from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import RefreshRow
 
@@ -34,6 +34,7 @@ class Keeping:
     """Where refresh tokens are kept, and for how long. Without ``on`` none is made and none holds."""
 
     store: Store
+    accounts: LiveAccounts
     clock: Clock
     entropy: Entropy
     on: bool
@@ -46,19 +47,22 @@ async def make_refresh_token(keeping: Keeping, who: Principal, client: str) -> s
     Raises Unavailable.
     """
     of_ours = ACCOUNT_NAME.fullmatch(who.name) is not None and who.name != ANONYMOUS
-    if not keeping.on or not of_ours or who.limit is not None or who.through:
+    origin = keeping.accounts.origin(who.name)
+    by_password = who.limit is None and who.through.get("how", "password") == "password"
+    if not keeping.on or not of_ours or origin is None or not by_password:
         return None
     token = _PREFIX + base64.urlsafe_b64encode(keeping.entropy.token(32)).decode().rstrip("=")
     now = keeping.clock.now()
     shown = "".join(one for one in client if " " <= one <= "~")[:_CLIENT_CHARACTERS_MAX]
-    row = RefreshRow(0, who.name, shown, now, now, now + keeping.seconds * _SECOND)
+    row = RefreshRow(0, who.name, origin, shown, now, now, now + keeping.seconds * _SECOND)
     most = limits.REFRESH_TOKENS_PER_ACCOUNT_MAX
     await keeping.store.write(lambda tx: tx.refreshes.add(_mark(token), row, most))
     return token
 
 
-async def redeem_refresh_token(keeping: Keeping, accounts: Accounts, token: str) -> Principal | None:
-    """The account as it is now; None for what is no token, one that has ended, and one whose account is gone.
+async def redeem_refresh_token(keeping: Keeping, token: str) -> Principal | None:
+    """The account as it is now; None for what is no token, one that has ended, and one whose account is gone, or is
+    another one of the same name.
 
     Raises TimeoutError, Unavailable.
     """
@@ -68,10 +72,13 @@ async def redeem_refresh_token(keeping: Keeping, accounts: Accounts, token: str)
     now = keeping.clock.now()
     if row is None or row.until <= now:
         return None
+    await keeping.accounts.fresh()
+    if keeping.accounts.origin(row.account) != row.origin:
+        return None
     if now - row.used > _USED_EVERY:
         with contextlib.suppress(Unavailable):  # when it was last used is for people to look at, and no more
             await keeping.store.write(lambda tx: tx.refreshes.touch(row.id, now), durable=False)
-    return accounts.principal(row.account)
+    return keeping.accounts.principal(row.account)
 
 
 def _mark(token: str) -> bytes:

@@ -106,7 +106,10 @@ class House:
 
     def _keeping(self) -> Keeping:
         tokens = self.settings.tokens
-        return Keeping(self.store, self.parts.clock, self.parts.entropy, tokens.refresh, tokens.refresh_seconds)
+        clock, entropy = self.parts.clock, self.parts.entropy
+        return Keeping(
+            self.store, self.logins.directory, clock, entropy, on=tokens.refresh, seconds=tokens.refresh_seconds
+        )
 
     def _challenger(self, settings: Settings) -> Challenger:
         return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)

@@ -58,17 +58,21 @@ class AccountChange:
 
 
 def add_account(tx: Tx, new: NewAccount, by: By) -> None:
-    """Access tokens that an earlier account of this name left hold no more. Raises NameTaken."""
+    """Access and refresh tokens that an earlier account of this name left hold no more. Raises NameTaken."""
     row = AccountRow(new.name, new.kind, new.password_hash, new.roles, new.disabled, tx.now, by.account)
     if not tx.accounts.add(row):
         raise NameTaken("an account", new.name, "")
     tx.access_tokens.revoke_all(new.name)
+    tx.refreshes.revoke(new.name, None)
     told = {"kind": new.kind, "roles": list(new.roles), "disabled": new.disabled, "password": bool(new.password_hash)}
     _tell(tx, "account.created", by, {"name": new.name, **told})
 
 
 def change_account(tx: Tx, name: str, change: AccountChange, by: By) -> None:
-    """Raises AccountUnknown."""
+    """Refresh tokens go with the password that they stand for, and when the account is disabled.
+
+    Raises AccountUnknown.
+    """
     row = tx.accounts.find(name)
     if row is None:
         raise AccountUnknown(name)
@@ -81,16 +85,19 @@ def change_account(tx: Tx, name: str, change: AccountChange, by: By) -> None:
     if change.password_hash is not None:
         values["password_hash"] = change.password_hash
         told["password"] = "changed"
+    if "password" in told or told.get("disabled"):
+        tx.refreshes.revoke(name, None)
     if told:
         tx.accounts.change(replace(row, version=row.version + 1, **values))
         _tell(tx, "account.changed", by, {"name": name, **told})
 
 
 def remove_account(tx: Tx, name: str, by: By) -> None:
-    """Its access tokens are revoked. Raises AccountUnknown."""
+    """Its access tokens are revoked, and its refresh tokens go. Raises AccountUnknown."""
     if not tx.accounts.remove(name):
         raise AccountUnknown(name)
     revoked = tx.access_tokens.revoke_all(name)
+    tx.refreshes.revoke(name, None)
     _tell(tx, "account.removed", by, {"name": name, "access_tokens": revoked})
 
 

@@ -44,7 +44,7 @@ class Tokens(Protocol):
         """The name of this installation in challenges and tokens: the same on all ports and nodes, for ever."""
 
     def sign(self, claims: Claims) -> str:
-        """A token in the compact form; takes a fraction of a millisecond."""
+        """A token in the compact form; takes a fraction of a millisecond. Raises Unavailable."""
 
     def verify(self, token: str) -> Claims | Bad:
         """What a token of ours says, if it holds now. Raises nothing, and asks nobody, whatever is given."""

@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 from pierhead.adapters.jwt.keys import ALGORITHM, Keys, header_of
 from pierhead.domain import limits
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.refusals import Unavailable
 from pierhead.domain.scopes import ACTIONS, Access, Packed, pack, unpack
 from pierhead.ports.clock import Clock
 from pierhead.ports.tokens import Bad, Claims
@@ -62,7 +63,7 @@ class JwtTokens:
         self.service = f"pierhead-{keys.installation}"
 
     def sign(self, claims: Claims) -> str:
-        """See the port."""
+        """See the port. Raises Unavailable."""
         access = [_Access("repository", f"{one.repository}/{one.image}", one.actions, one.row) for one in claims.access]
         if claims.catalog:
             access.append(_Access("registry", "catalog", ["*"]))
@@ -79,7 +80,13 @@ class JwtTokens:
             None if claims.limit is None else pack(claims.limit),
             dict(claims.through) or None,
         )
-        key = self._keys.signing()
+        try:
+            key = self._keys.signing()
+        except OSError as error:
+            why = error.strerror or "unknown error"
+            raise Unavailable(
+                f"There is no key to sign tokens with: the folder keys cannot be used ({why})."
+            ) from error
         return jws.serialize_compact(header_of(key.kid), self._encode(payload), key.private, algorithms=[ALGORITHM])
 
     def verify(self, token: str) -> Claims | Bad:

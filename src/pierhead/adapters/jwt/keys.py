@@ -84,11 +84,7 @@ class Keys:
         os.chmod(folder, 0o700)
         self.installation = self._name()
         self.refresh()
-        if not self._known:
-            with self._alone():
-                self.refresh()
-                if not self._known:
-                    self._make()
+        self._have_one()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -123,7 +119,8 @@ class Keys:
         return key
 
     def signing(self) -> Key:
-        """The newest that all processes know by now."""
+        """The newest that all processes know by now. Raises OSError where all were taken away and none can be made."""
+        self._have_one()
         now = self._clock.now()
         known = list(self._known.values())
         return next((key for key in reversed(known) if key.signs_from <= now), known[0])
@@ -165,9 +162,17 @@ class Keys:
         self.refresh()
         return key
 
+    def _have_one(self) -> None:
+        if self._known:
+            return
+        with self._alone():
+            self.refresh()
+            if not self._known:
+                self._make()
+
     def _due(self) -> bool:
-        newest = self.all()[-1]
-        return self._clock.now() - newest.created >= limits.KEY_SECONDS * _SECOND
+        newest = next(reversed(self.all()), None)
+        return newest is None or self._clock.now() - newest.created >= limits.KEY_SECONDS * _SECOND
 
     def _spent(self) -> list[Key]:
         known = self.all()
@@ -222,10 +227,14 @@ class Keys:
             os.close(handle)
 
     def _write(self, name: str, body: bytes) -> None:
-        """Durable under its name before it returns, and open to its owner only from the first moment."""
+        """Durable under its name before it returns, and open to its owner only from the first moment. What root makes
+        belongs to whom the folder belongs to: the server may be somebody else."""
         scratch = self._folder / f".{name}.{self._entropy.token(4).hex()}"
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            if os.geteuid() == 0:
+                owner = os.stat(self._folder)
+                os.fchown(handle, owner.st_uid, owner.st_gid)
             os.write(handle, body)
             os.fsync(handle)
         finally:

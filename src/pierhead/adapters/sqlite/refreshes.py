@@ -8,7 +8,7 @@ import apsw
 
 from pierhead.ports.metadata.values import RefreshRow
 
-_COLUMNS = "id, account, client, made, used, until"
+_COLUMNS = "id, account, origin, client, made, used, until"
 
 
 class SqliteRefreshes:
@@ -22,8 +22,8 @@ class SqliteRefreshes:
         execute = self._connection.execute
         execute("DELETE FROM refresh_tokens WHERE until<=?", (row.made,))
         execute(
-            "INSERT INTO refresh_tokens (mark, account, client, made, used, until) VALUES (?,?,?,?,?,?)",
-            (mark, row.account, row.client, row.made, row.used, row.until),
+            "INSERT INTO refresh_tokens (mark, account, origin, client, made, used, until) VALUES (?,?,?,?,?,?,?)",
+            (mark, row.account, row.origin, row.client, row.made, row.used, row.until),
         )
         execute(
             "DELETE FROM refresh_tokens WHERE account=?1 AND id NOT IN "

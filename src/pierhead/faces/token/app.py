@@ -18,7 +18,6 @@ from pierhead.actions.refresh_token import Keeping, make_refresh_token, redeem_r
 from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal
 from pierhead.domain.refusals import (
-    Denied,
     MethodUnsupported,
     NotAuthenticated,
     QueryInvalid,
@@ -137,7 +136,7 @@ class TokenEndpoint:
 
     async def _redeemed(self, token: str) -> Principal | None:
         try:
-            return await redeem_refresh_token(self._keeping(), self._issuer().accounts, token)
+            return await redeem_refresh_token(self._keeping(), token)
         except TimeoutError as error:  # not the client's, which would be told 408
             raise Unavailable("The database does not answer in time.", kind="slow") from error
 
@@ -155,11 +154,12 @@ def refused(refusal: Refusal, *, form: bool) -> Answer:
             return Answer(429, [*_COMMON, retry], _errors("TOOMANYREQUESTS", refusal))
         case MethodUnsupported():
             return Answer(405, [*_COMMON, ("Allow", ", ".join(METHODS))], _errors("UNSUPPORTED", refusal))
-        case Denied():
-            return Answer(403, _COMMON, _errors("DENIED", refusal))
-    if form:
-        return _form_error("invalid_request", refusal.message)
-    return Answer(400, _COMMON, _errors("UNSUPPORTED", refusal))
+        case QueryInvalid() if form:
+            return _form_error("invalid_request", refusal.message)
+        case QueryInvalid():
+            return Answer(400, _COMMON, _errors("UNSUPPORTED", refusal))
+    # Who it is was shown, and what they are refused is said: Denied, and what sources of identity refuse.
+    return Answer(403, _COMMON, _errors("DENIED", refusal))
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

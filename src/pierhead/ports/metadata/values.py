@@ -167,10 +167,12 @@ class TagRow:
 
 @dataclass(frozen=True, slots=True)
 class RefreshRow:
-    """A refresh token. Instants are in microseconds since 1970; ``used`` is up to an hour behind."""
+    """A refresh token. ``origin`` is where its account was defined: it holds for no other of the same name. Instants
+    are in microseconds since 1970; ``used`` is up to an hour behind."""
 
     id: int
     account: str
+    origin: str
     client: str
     made: int
     used: int

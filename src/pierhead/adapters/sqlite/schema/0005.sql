@@ -3,6 +3,7 @@ CREATE TABLE refresh_tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     mark BLOB NOT NULL UNIQUE,
     account TEXT NOT NULL,
+    origin TEXT NOT NULL,
     client TEXT NOT NULL,
     made INTEGER NOT NULL,
     used INTEGER NOT NULL,
