@@ -111,6 +111,7 @@ async def test_a_mistyped_token_is_refused_without_a_look_up(house: House) -> No
 async def test_a_revoked_token_stops_at_once_for_who_was_checked_before_too(house: House) -> None:
     checked = await house.source.verify(Credential("anna", SECRET))
     assert isinstance(checked, Checked)
+    assert checked.still is not None
     assert await checked.still() == checked.principal
     await house.store.write(later(revoke_access_token, "anna", hash_of(SECRET).hex()[:16], By("admin")))
     assert await checked.still() is None
@@ -122,6 +123,7 @@ async def test_a_revoked_token_stops_at_once_for_who_was_checked_before_too(hous
 async def test_a_token_ends_at_its_second_by_the_clock_that_was_given(house: House) -> None:
     checked = await house.source.verify(Credential("bob", BOBS))
     assert isinstance(checked, Checked)
+    assert checked.still is not None
     row = await house.store.lookups.access_token(hash_of(BOBS))
     assert row is not None
     assert row.expires is not None
@@ -139,6 +141,7 @@ async def test_a_token_ends_at_its_second_by_the_clock_that_was_given(house: Hou
 async def test_a_token_holds_no_more_than_its_account_and_for_no_other_of_that_name(house: House) -> None:
     checked = await house.source.verify(Credential("anna", SECRET))
     assert isinstance(checked, Checked)
+    assert checked.still is not None
     house.accounts.origins["anna"] = "configuration file"
     assert await checked.still() is None
     house.accounts.origins["anna"] = "REST"

@@ -32,7 +32,7 @@ class Tokens:
         self.asked += 1
         if credential.password != SECRET or self.holder is None:
             return Wrong("This access token was revoked.")
-        return Checked(self.holder, self.still)
+        return Checked(self.holder, still=self.still)
 
     async def still(self) -> Principal | None:
         self.looked += 1

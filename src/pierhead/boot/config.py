@@ -35,6 +35,7 @@ from pierhead.boot.settings import (
     Settings,
     Stage,
     TlsSettings,
+    TokenSettings,
 )
 from pierhead.domain.access import Rule, Rules
 from pierhead.domain.names import RepositoryName
@@ -112,6 +113,11 @@ class _Assembly:
             accounts=accounts,
             roles=roles,
             anonymous=top.anonymous,
+            tokens=TokenSettings(
+                lifetime_seconds=top.tokens.lifetime,
+                refresh=top.tokens.refresh,
+                refresh_seconds=top.tokens.refresh_lifetime,
+            ),
             reclaim=ReclaimSettings(
                 lease_seconds=top.reclaim.lease,
                 quarantine_seconds=top.reclaim.quarantine,

@@ -9,8 +9,11 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     ImageRow,
     Reclaimable,
+    RefreshRow,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -45,11 +48,24 @@ class Reports(Protocol):
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
 
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark, ended or not."""
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's, the newest first."""
+
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""
 
     def reclaimable(self, now: int, sample: int) -> Reclaimable:
         """What nothing refers to, as of ``now``, with the ``sample`` largest named."""
+
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """LIVE and CONDEMNED blobs with ids above ``after``, in order, each with when its bytes were last verified.
+        Small ones with their bodies."""
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """Images that were given the blob."""
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""

@@ -30,6 +30,7 @@ from pierhead.ports.metadata.values import (
     ManifestId,
     NewManifest,
     ReferrerRow,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -126,6 +127,13 @@ class Blobs(Protocol):
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""
 
+    def verify(self, blobs: Collection[BlobRow]) -> None:
+        """Notes that these bytes were read and are what their digests say; not where other bytes have come since."""
+
+    def lose(self, blob: BlobRow) -> bool:
+        """Makes a LIVE or CONDEMNED blob ABSENT, whose bytes of this generation are not what its digest says: from now
+        on no look-up finds it, and whoever pushes or fetches it brings it back. False if it has other bytes by now."""
+
 
 class Reclaims(Protocol):
     """The review queue. Every blob that no manifest names stands in it, so that none is overlooked for ever."""
@@ -206,6 +214,18 @@ class Notes(Protocol):
     def put(self, name: str, value: str) -> None: ...
 
 
+class Refreshes(Protocol):
+    """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
+
+    def add(self, mark: bytes, row: RefreshRow, most: int) -> None:
+        """Keeps one (its id is given by the store); all that have ended go, and an account's oldest beyond ``most``."""
+
+    def touch(self, refresh: int, used: int) -> None: ...
+
+    def revoke(self, account: str, refresh: int | None) -> int:
+        """Takes back one of an account's, or with None all; returns how many."""
+
+
 class Tx(Protocol):
     @property
     def now(self) -> int: ...
@@ -239,6 +259,8 @@ class Tx(Protocol):
     def access_tokens(self) -> AccessTokens: ...
     @property
     def uses(self) -> Uses: ...
+    @property
+    def refreshes(self) -> Refreshes: ...
 
 
 class Lookups(Protocol):
