@@ -95,6 +95,29 @@ def test_a_revoked_access_token_is_refused_by_the_next_request_to_any_worker(ser
                 assert "This access token was revoked on 20" in refused.message
 
 
+def test_a_bearer_token_that_was_got_with_an_access_token_stops_with_it(server: Pierhead) -> None:
+    make(server, "lena", "team")
+    made, other = token(server, "lena", "ci"), token(server, "lena", "other")
+
+    def bearer(secret: str) -> dict[str, str]:
+        with Wire(server.port(DEV), "lena", secret) as wire:
+            answer = wire.request("GET", "/token?scope=repository:team/app:pull").expect(200)
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    ours, others = bearer(made["secret"]), bearer(other["secret"])
+    with everywhere(server, "", "") as wires:
+
+        def heard(headers: dict[str, str]) -> set[int]:
+            return {wire.request("GET", "/v2/team/app/manifests/1", headers=headers).status for wire in wires}
+
+        assert heard(ours) == heard(others) == {200}
+        tell(server, "DELETE", f"/account/tokens/{made['id']}", who="lena", password=PASSWORD)
+        wait_until(lambda: heard(ours) == {401}, 2, "in every worker, within a moment")
+        assert heard(others) == {200}
+        tell(server, "DELETE", "/accounts/lena")
+        wait_until(lambda: heard(others) == {401}, 2, "in every worker, within a moment")
+
+
 def test_row_94_an_account_that_is_disabled_or_removed_stops_with_all_its_secrets(server: Pierhead) -> None:
     made: dict[str, str] = {}
     for verb, path, body in (("PATCH", "/accounts/finn", {"disabled": True}), ("DELETE", "/accounts/finn", None)):
@@ -263,5 +286,5 @@ def test_docker_login_takes_an_access_token_until_it_is_revoked(docker_engine: D
         tell(server, "DELETE", f"/accounts/dock/tokens/{narrow['id']}")
         pulled = docker_engine.docker("pull", f"{address}/team/tiny:1", config_dir=tmp_path, check=False)
         assert pulled.returncode != 0
-        with pytest.raises(PeerFailed, match="401"):
+        with pytest.raises(PeerFailed, match="revoked"):
             docker_engine.login(address, "dock", narrow["secret"], config_dir=tmp_path)

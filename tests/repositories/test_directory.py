@@ -39,8 +39,8 @@ class House:
     told: list[set[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.here = Directory(self.store, self.tell)
-        self.there = Directory(self.store, lambda _: None)
+        self.here = Directory(self.store, HandClock(), self.tell)
+        self.there = Directory(self.store, HandClock(), lambda _: None)
 
     def tell(self, names: Collection[str]) -> None:
         self.told.append(set(names))

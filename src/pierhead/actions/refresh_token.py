@@ -46,7 +46,8 @@ async def make_refresh_token(keeping: Keeping, who: Principal, client: str) -> s
     Raises Unavailable.
     """
     of_ours = ACCOUNT_NAME.fullmatch(who.name) is not None and who.name != ANONYMOUS
-    if not keeping.on or not of_ours or who.limit is not None or who.through:
+    by_password = who.limit is None and who.through.get("how", "password") == "password"
+    if not keeping.on or not of_ours or not by_password:
         return None
     token = _PREFIX + base64.urlsafe_b64encode(keeping.entropy.token(32)).decode().rstrip("=")
     now = keeping.clock.now()

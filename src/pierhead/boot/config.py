@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pierhead.boot import config_rules as rules
+from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
@@ -96,6 +97,8 @@ class _Assembly:
         accounts = self._accounts(top)
         roles = self._roles(top)
         stages = self._stages(top)
+        services = trust.services(top, self._faults, self._tree.lines)
+        trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
@@ -112,6 +115,8 @@ class _Assembly:
             repositories=repositories.known,
             accounts=accounts,
             roles=roles,
+            services=services,
+            trust=trusted,
             anonymous=top.anonymous,
             tokens=TokenSettings(
                 lifetime_seconds=top.tokens.lifetime,

@@ -172,7 +172,7 @@ def check_proxies(repositories: Repositories, listeners: Iterable[tuple[Path, Ad
             faults.add((*path, "password_env"), "needs `username_env` beside it.")
         if proxy.connect_timeout_seconds > proxy.timeout_seconds:
             faults.add((*path, "connect_timeout"), f"must not be longer than `timeout`, {proxy.timeout_seconds}s.")
-        if proxy.ca is not None and not _is_ca(proxy.ca):
+        if proxy.ca is not None and not is_ca(proxy.ca):
             faults.add((*path, "ca"), "holds no certificate in PEM form.", str(proxy.ca))
         parts = urlsplit(proxy.upstream)
         asked = Address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
@@ -180,7 +180,7 @@ def check_proxies(repositories: Repositories, listeners: Iterable[tuple[Path, Ad
             faults.add((*path, "upstream"), "is this server itself.", proxy.upstream)
 
 
-def _is_ca(path: FilePath) -> bool:
+def is_ca(path: FilePath) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):  # ssl.SSLError is an OSError

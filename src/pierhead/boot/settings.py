@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
-from pierhead.domain.names import RepositoryName
+from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
 
@@ -164,6 +165,33 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """One service of the catalogue. ``project_id`` is GitLab's, ``repository_id`` GitHub's, as text, or empty."""
+
+    name: str
+    image: ImageName
+    project_id: str = ""
+    repository_id: str = ""
+    owner: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """One issuer of id_tokens. ``jwks`` is a URL or a file; None is what the issuer's discovery document names."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks: str | Path | None = None
+    ca: Path | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    leeway_seconds: int = 60
+    fresh_for_seconds: int = 300
+    rules: tuple[TrustRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReclaimSettings:
     """How long unreferenced blobs and idle upload sessions are left alone, and how often one looks."""
 
@@ -211,6 +239,8 @@ class Settings:
     repositories: Mapping[RepositoryName, RepositorySettings] = field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
     roles: Mapping[str, Rules] = field(default_factory=dict)
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)

@@ -16,6 +16,7 @@ from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.tokens import TokenWorks
+from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
@@ -60,6 +61,7 @@ class House:
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
+        self._id_tokens = TrustedIssuers(parts.clock)
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
@@ -86,7 +88,7 @@ class House:
         self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
-        self.logins.enter(read_token)
+        self.logins.enter(read_token, await self._id_tokens.source(settings.trust))
         self.v2.replace(self.table, self._challenger(settings))
 
     def _keeping(self) -> Keeping:
@@ -123,6 +125,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self._id_tokens.close()
         await self.store.close()
         self.blobs.close()
 
