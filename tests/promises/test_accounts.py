@@ -269,6 +269,16 @@ def test_no_secret_of_any_kind_stands_in_a_log(server: Pierhead) -> None:
     assert "Traceback" not in server.log
 
 
+def test_a_refresh_token_is_for_passwords_since_it_would_outlive_an_access_token() -> None:
+    with Pierhead(hosted_only(tokens={"refresh": True})) as server:
+        make(server, "mona", "publisher")
+        made = token(server, "mona")
+        for secret, given in ((PASSWORD, True), (made["secret"], False)):
+            with Wire(server.port(DEV), "mona", secret) as wire:
+                answer = wire.request("GET", "/token?offline_token=true&scope=repository:team/app:pull").expect(200)
+            assert ("refresh_token" in answer.json()) is given
+
+
 @pytest.mark.engine
 def test_docker_login_takes_an_access_token_until_it_is_revoked(docker_engine: DockerEngine, tmp_path: Path) -> None:
     with Pierhead(hosted_only()) as server:
