@@ -39,6 +39,9 @@ class Accounts:
     def principal(self, name: str) -> Principal | None:
         return self.known.get(name)
 
+    def revoked(self, access_token: str) -> bool:
+        return False
+
     def origin(self, name: str) -> str | None:
         return self.origins.get(name)
 

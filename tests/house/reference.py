@@ -26,6 +26,17 @@ def rest() -> str:
         if route.parameters:
             told = "; ".join(f"`{parameter.name}`: {parameter.says}" for parameter in route.parameters)
             lines.append(f"- `{route.method} {route.path}`: {told}.")
+    lines += [
+        "",
+        "## Bodies",
+        "",
+        "JSON, sent with `Content-Type: application/json`; a key that is not listed is refused.",
+        "",
+    ]
+    for route in ROUTES:
+        if route.body:
+            told = "; ".join(f"`{key.name}`: {key.says}" for key in route.body)
+            lines.append(f"- `{route.method} {route.path}`: {told}.")
     lines += ["", "## Problems", "", "| code | status | title | what to do |", "|---|---|---|---|"]
     for problem in sorted(PROBLEMS, key=lambda one: (one.status, one.code)):
         lines.append(

@@ -95,6 +95,29 @@ def test_a_revoked_access_token_is_refused_by_the_next_request_to_any_worker(ser
                 assert "This access token was revoked on 20" in refused.message
 
 
+def test_a_bearer_token_that_was_got_with_an_access_token_stops_with_it(server: Pierhead) -> None:
+    make(server, "lena", "team")
+    made, other = token(server, "lena", "ci"), token(server, "lena", "other")
+
+    def bearer(secret: str) -> dict[str, str]:
+        with Wire(server.port(DEV), "lena", secret) as wire:
+            answer = wire.request("GET", "/token?scope=repository:team/app:pull").expect(200)
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    ours, others = bearer(made["secret"]), bearer(other["secret"])
+    with everywhere(server, "", "") as wires:
+
+        def heard(headers: dict[str, str]) -> set[int]:
+            return {wire.request("GET", "/v2/team/app/manifests/1", headers=headers).status for wire in wires}
+
+        assert heard(ours) == heard(others) == {200}
+        tell(server, "DELETE", f"/account/tokens/{made['id']}", who="lena", password=PASSWORD)
+        wait_until(lambda: heard(ours) == {401}, 2, "in every worker, within a moment")
+        assert heard(others) == {200}
+        tell(server, "DELETE", "/accounts/lena")
+        wait_until(lambda: heard(others) == {401}, 2, "in every worker, within a moment")
+
+
 def test_row_94_an_account_that_is_disabled_or_removed_stops_with_all_its_secrets(server: Pierhead) -> None:
     made: dict[str, str] = {}
     for verb, path, body in (("PATCH", "/accounts/finn", {"disabled": True}), ("DELETE", "/accounts/finn", None)):
@@ -246,6 +269,16 @@ def test_no_secret_of_any_kind_stands_in_a_log(server: Pierhead) -> None:
     assert "Traceback" not in server.log
 
 
+def test_a_refresh_token_is_for_passwords_since_it_would_outlive_an_access_token() -> None:
+    with Pierhead(hosted_only(tokens={"refresh": True})) as server:
+        make(server, "mona", "publisher")
+        made = token(server, "mona")
+        for secret, given in ((PASSWORD, True), (made["secret"], False)):
+            with Wire(server.port(DEV), "mona", secret) as wire:
+                answer = wire.request("GET", "/token?offline_token=true&scope=repository:team/app:pull").expect(200)
+            assert ("refresh_token" in answer.json()) is given
+
+
 @pytest.mark.engine
 def test_docker_login_takes_an_access_token_until_it_is_revoked(docker_engine: DockerEngine, tmp_path: Path) -> None:
     with Pierhead(hosted_only()) as server:
@@ -263,5 +296,5 @@ def test_docker_login_takes_an_access_token_until_it_is_revoked(docker_engine: D
         tell(server, "DELETE", f"/accounts/dock/tokens/{narrow['id']}")
         pulled = docker_engine.docker("pull", f"{address}/team/tiny:1", config_dir=tmp_path, check=False)
         assert pulled.returncode != 0
-        with pytest.raises(PeerFailed, match="401"):
+        with pytest.raises(PeerFailed, match="revoked"):
             docker_engine.login(address, "dock", narrow["secret"], config_dir=tmp_path)

@@ -219,6 +219,9 @@ class _Accounts:
     def principal(self, name: str) -> Principal | None:
         return Principal(name, rules_of(["publisher"], ())) if name == "anna" else None
 
+    def revoked(self, access_token: str) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("right", [Right.PULL, Right.PUSH])
 def test_row_56_and_93_a_token_is_for_the_repository_that_it_was_made_for_and_for_no_later_one_of_its_name(

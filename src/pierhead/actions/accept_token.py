@@ -30,6 +30,8 @@ class Accepting:
         claims = self.tokens.verify(token)
         if isinstance(claims, Bad):
             return claims.why
+        if self.accounts.revoked(str(claims.through.get("id", ""))):
+            return "The access token that this token was made with was revoked."
         who = self._bearer(claims)
         if who is None:
             return "The token's account may not sign in any more."

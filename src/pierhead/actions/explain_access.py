@@ -219,7 +219,7 @@ class Explainer:
             return ()
         roles = {name: rules for name, (_, rules) in self._directory.roles.items()}
         holders: dict[str, list[str]] = {}
-        for account in self._directory.accounts.values():
+        for _, account in sorted(self._directory.accounts.items()):
             for role in account.roles:
                 holders.setdefault(role, []).append(account.name)
         found = explain.given_by(right, repository, image, roles, holders)

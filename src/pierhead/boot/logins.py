@@ -46,7 +46,7 @@ class Logins:
         self._store = store
         self._entropy = entropy
         self._guard = guard
-        self.directory = Directory(store, self._changed)
+        self.directory = Directory(store, clock, self._changed)
         self.argon2 = Argon2()
         self._hashes: Mapping[str, str | None] = {}
         self._passwords = PasswordSource({}, self.argon2)

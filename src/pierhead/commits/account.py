@@ -1,7 +1,7 @@
 """Accounts, roles and access tokens are made, changed and taken away, each with the event that tells of it.
 
 Secrets come as hashes, and no event names even those. Whoever holds accounts in memory learns of each change by the
-note ACCOUNTS_VERSION, written in the same transaction; access tokens are looked up each time and need none.
+note ACCOUNTS_VERSION, written in the same transaction; so does whoever accepts what was made with an access token.
 """
 
 from __future__ import annotations
@@ -154,8 +154,7 @@ def revoke_access_token(tx: Tx, account: str, token: str, by: By) -> None:
     name = tx.access_tokens.revoke(account, token)
     if name is None:
         raise AccessTokenUnknown(account)
-    told = {"account": account, "id": token, "name": name}
-    tx.events.append(None, Event("access_token.revoked", by.account, {**told, **by.circumstances}))
+    _tell(tx, "access_token.revoked", by, {"account": account, "id": token, "name": name})
 
 
 def _tell(tx: Tx, kind: str, by: By, what: Mapping[str, object]) -> None:

@@ -72,6 +72,9 @@ class Accounts(Protocol):
     def principal(self, name: str) -> Principal | None:
         """With the rules that its roles give now; None for one that is not there or is disabled."""
 
+    def revoked(self, access_token: str) -> bool:
+        """Whether the access token of this id was taken back lately: within the life of a bearer token at least."""
+
 
 class LiveAccounts(Accounts, Protocol):
     """The same, where others may be changing them."""

@@ -10,13 +10,18 @@ import asyncio
 import enum
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from pierhead.domain import limits
 from pierhead.domain.access import BUILT_IN_ROLES, Principal, Rules, rules_of
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.refusals import Unavailable
+from pierhead.ports.clock import Clock
 from pierhead.ports.identity import Passwords
 from pierhead.ports.metadata.accounts import ACCOUNTS_VERSION, AccountRow, People
 from pierhead.ports.metadata.store import Store
+
+_REVOKED_MICROS: Final = 2 * limits.TOKEN_SECONDS_MAX * 1_000_000
 
 
 class Origin(enum.Enum):
@@ -86,12 +91,14 @@ class Directory:
     """Implements ``ports.identity.LiveAccounts``. ``changed`` is told which accounts are not what they
     were, by name."""
 
-    def __init__(self, store: Store, changed: Changed) -> None:
+    def __init__(self, store: Store, clock: Clock, changed: Changed) -> None:
         self._store = store
+        self._clock = clock
         self._changed = changed
         self._file = FileKnows()
         self._people = People("", (), {})
         self._loaded = False
+        self._revoked: frozenset[str] = frozenset()
         self._loading = asyncio.Lock()
         self.accounts: Mapping[str, Account] = {}
 
@@ -99,6 +106,10 @@ class Directory:
         """None for an account that is not there or is disabled."""
         account = self.accounts.get(name)
         return None if account is None or account.disabled else account.principal
+
+    def revoked(self, access_token: str) -> bool:
+        """By id."""
+        return access_token in self._revoked
 
     def origin(self, name: str) -> str | None:
         """As a word; None for an account that is not there."""
@@ -152,7 +163,8 @@ class Directory:
 
     async def _read(self) -> People:
         try:
-            return await self._store.report(lambda reports: reports.people())
+            since = self._clock.now() - _REVOKED_MICROS
+            return await self._store.report(lambda reports: reports.people(since))
         except TimeoutError as error:
             raise Unavailable("The accounts cannot be read just now.", kind="slow") from error
 
@@ -164,7 +176,9 @@ class Directory:
         for one in self._file.accounts.values():
             made[one.name] = self._account(one.name, one.roles, one.origin, one.disabled, roles, None)
         before = self.accounts
-        changed = {name for name in {*before, *made} if before.get(name) is not made.get(name)}
+        revoked = {account for token, account in self._people.revoked.items() if token not in self._revoked}
+        self._revoked = frozenset(self._people.revoked)
+        changed = revoked | {name for name in {*before, *made} if before.get(name) is not made.get(name)}
         self.accounts = made
         if changed:
             self._changed(changed)

@@ -39,15 +39,17 @@ def account_row(row: Sequence[Any]) -> AccountRow:
     return AccountRow(row[0], row[1], row[2], tuple(msgspec.json.decode(row[3])), bool(row[4]), row[5], row[6], row[7])
 
 
-def read_people(connection: apsw.Connection) -> People:
+def read_people(connection: apsw.Connection, since: int) -> People:
     """All of one snapshot, which the caller has begun."""
     version = connection.execute("SELECT value FROM settings WHERE name=?", (ACCOUNTS_VERSION,)).get
     accounts = connection.execute(f"SELECT {_ACCOUNT_COLUMNS} FROM accounts ORDER BY name")
     roles = connection.execute("SELECT name, rules FROM roles ORDER BY name")
+    revoked = connection.execute("SELECT id, account FROM access_tokens WHERE revoked>=?", (since,))
     return People(
         version if isinstance(version, str) else "",
         [account_row(row) for row in accounts],
         {name: _rules(rules) for name, rules in roles},
+        {str(token): str(account) for token, account in revoked},
     )
 
 

@@ -217,9 +217,9 @@ class SqliteReports:
                 found.add((digest, generation))
         return found
 
-    def people(self) -> People:
+    def people(self, since: int) -> People:
         """See the port."""
-        return read_people(self._connection)
+        return read_people(self._connection, since)
 
     def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
         """See the port."""

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from pierhead.domain.access import Rules
 
 ACCOUNTS_VERSION: Final = "accounts.version"
-"""The note that becomes another with each change of an account or a role: who holds them in memory compares it."""
+"""The note that becomes another with each change of an account or a role, and
+with each access token that is revoked: who holds them in memory compares it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Everything that was made over REST, as of one ``version`` (``ACCOUNTS_VERSION``), empty before the first."""
+    """Everything that was made over REST, as of one ``version`` (``ACCOUNTS_VERSION``), empty before the first.
+    ``revoked`` are access tokens that were revoked lately, by id, with their accounts."""
 
     version: str
     accounts: Sequence[AccountRow]
     roles: Mapping[str, Rules]
+    revoked: Mapping[str, str] = field(default_factory=dict)
 
 
 class Accounts(Protocol):

@@ -71,8 +71,8 @@ class Reports(Protocol):
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
 
-    def people(self) -> People:
-        """Accounts and roles that were made over REST, by name."""
+    def people(self, since: int) -> People:
+        """Accounts and roles that were made over REST, by name, and what was revoked ``since`` then."""
 
     def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
         """Those of the account that are not revoked, the oldest first; expired ones too."""
