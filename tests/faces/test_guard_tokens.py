@@ -1,50 +1,51 @@
-"""What a guard makes of sources that say how long, of those that cannot say, and of tokens that many jobs bring."""
+"""Bearer tokens at the guard: read once, remembered within bounds, and good for images only."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from pierhead.adapters.system import SystemEntropy
+from pierhead.domain import limits
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import NotAuthenticated, TokenNotTrusted, TooManyLogins, Unavailable
+from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
+from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.guard import Guard
-from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
-from tests.faces.asked import login
+from tests.faces.asked import asked, login
 from tests.faces.guarded import ANNA, Clock, Source
-
-JOB = Principal("gitlab:project/5", ())
 
 
 @dataclass
-class Tokens:
-    """Says what a test wants about every id_token."""
+class Reader:
+    """Tokens by their text; counts how often one is read."""
 
-    answer: Checked | Wrong | Exception = field(default_factory=lambda: Checked(JOB, 30.0))
-    asked: int = 0
+    good: dict[str, tuple[Principal, float]] = field(default_factory=lambda: {"t1": (replace(ANNA, asked=()), 300.0)})
+    read: list[str] = field(default_factory=list)
 
-    async def verify(self, credential: Credential) -> Checked | NotMine | Wrong:
-        if not credential.is_id_token:
-            return NotMine()
-        self.asked += 1
-        await asyncio.sleep(0)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+    def __call__(self, token: str) -> tuple[Principal, float] | str:
+        self.read.append(token)
+        found = self.good.get(token)
+        # Another object each time, as a reader makes them.
+        return "The token has ended." if found is None else (replace(found[0]), found[1])
 
 
 @dataclass
 class House:
     clock: Clock = field(default_factory=Clock)
-    tokens: Tokens = field(default_factory=Tokens)
+    source: Source = field(default_factory=Source)
+    reader: Reader = field(default_factory=Reader)
 
     def __post_init__(self) -> None:
-        self.guard = Guard((self.tokens, Source()), self.clock, SystemEntropy())
+        self.guard = Guard((), self.clock, SystemEntropy())
+        self.guard.replace((self.source,), self.reader)
 
-    async def enters(self, token: str = "a.b.c", name: str = "oidc") -> Principal:
-        return await self.guard.principal(login(name, token, "192.0.2.1"))
+    async def enters(self, token: str, scheme: str = "Bearer") -> Principal:
+        return await self.guard.principal(bearer(token, scheme), tokens=True)
+
+
+def bearer(token: str, scheme: str = "Bearer") -> Ask:
+    return asked(("Authorization", f"{scheme} {token}"))
 
 
 @pytest.fixture
@@ -52,66 +53,107 @@ async def house() -> House:
     return House()
 
 
-async def test_nobody_is_remembered_for_longer_than_the_source_says_nor_for_longer_than_a_minute(house: House) -> None:
-    for seconds, asked in ((30.0, 30.0), (3_600.0, 60.0)):
-        house.tokens.answer = Checked(JOB, seconds)
-        house.tokens.asked = 0
-        await house.enters()
-        house.clock.seconds += asked - 0.1
-        await house.enters()
-        assert house.tokens.asked == 1
-        house.clock.seconds += 0.2
-        await house.enters()
-        assert house.tokens.asked == 2
-        house.clock.seconds += 100
+async def test_a_token_is_read_once_and_gives_the_same_principal_each_time(house: House) -> None:
+    first = await house.enters("t1")
+    for _ in range(5):
+        assert await house.enters("t1") is first
+    assert house.reader.read == ["t1"]
+    assert house.source.asked == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, -5.0])
-async def test_who_has_no_time_left_is_not_remembered_at_all(house: House, seconds: float) -> None:
-    await house.enters()
-    house.clock.seconds += 31
-    house.tokens.answer = Checked(JOB, seconds)
-    for asked in (2, 3, 4):
-        assert await house.enters() == JOB
-        assert house.tokens.asked == asked
-    assert not house.guard._known
-
-
-@pytest.mark.parametrize("fault", [Unavailable("The issuer is down."), TokenNotTrusted("trust.gitlab", "x", ["y"])])
-async def test_what_cannot_be_said_or_is_not_trusted_is_no_failed_login_and_not_remembered(
-    house: House, fault: Exception
+async def test_it_is_read_again_after_a_minute_and_gives_the_same_principal_if_nothing_has_changed(
+    house: House,
 ) -> None:
-    house.tokens.answer = fault
-    for _ in range(25):
-        with pytest.raises(type(fault)):
-            await house.enters()
-    assert await house.enters("right", "anna") == ANNA
-    house.tokens.answer = Checked(JOB, 30.0)
-    assert await house.enters() == JOB
+    first = await house.enters("t1")
+    house.clock.seconds += limits.CREDENTIAL_CACHE_SECONDS
+    assert await house.enters("t1") is first
+    house.reader.good["t1"] = (replace(ANNA, rules=(), asked=()), 200.0)
+    house.clock.seconds += limits.CREDENTIAL_CACHE_SECONDS
+    assert (await house.enters("t1")).rules == ()
+    assert house.reader.read == ["t1"] * 3
 
 
-async def test_many_jobs_of_one_machine_log_in_at_once(house: House) -> None:
-    entered = await asyncio.gather(*(house.enters(f"a.b{n}.c") for n in range(40)))
-    assert entered == [JOB] * 40
+async def test_it_is_not_remembered_past_its_own_end(house: House) -> None:
+    house.reader.good["t1"] = (ANNA, 2.5)
+    await house.enters("t1")
+    house.clock.seconds += 2.4
+    await house.enters("t1")
+    house.clock.seconds += 0.1
+    del house.reader.good["t1"]
+    with pytest.raises(NotAuthenticated) as refused:
+        await house.enters("t1")
+    assert refused.value.bad_token
+    assert refused.value.message == "The token has ended."
 
 
-async def test_a_job_with_a_bad_token_holds_up_no_other_and_hides_no_guessed_password(house: House) -> None:
-    house.tokens.answer = Wrong("It ended.")
-    for number in range(10):
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer"])
+async def test_the_scheme_is_known_in_any_case(house: House, scheme: str) -> None:
+    assert (await house.enters("t1", scheme)).name == "anna"
+
+
+async def test_without_leave_no_token_is_looked_at_even_if_it_is_remembered(house: House) -> None:
+    await house.enters("t1")
+    with pytest.raises(NotAuthenticated) as refused:
+        await house.guard.principal(bearer("t1"))
+    assert "Basic" in refused.value.message
+    assert house.reader.read == ["t1"]
+
+
+async def test_what_is_wrong_is_not_remembered(house: House) -> None:
+    for _ in range(30):
         with pytest.raises(NotAuthenticated):
-            await house.enters(f"wrong{number}", "anna")
-    for number in range(12_000):
+            await house.enters("t2")
+    assert not house.guard._tokens
+    house.reader.good["t2"] = (ANNA, 10.0)
+    assert await house.enters("t2") == ANNA
+
+
+async def test_new_keys_or_another_configuration_make_it_read_anew(house: House) -> None:
+    await house.enters("t1")
+    house.guard.forget_tokens()
+    await house.enters("t1")
+    house.guard.replace((house.source,), Reader({}))
+    with pytest.raises(NotAuthenticated):
+        await house.enters("t1")
+    assert house.reader.read == ["t1"] * 2
+
+
+async def test_the_memory_is_bounded_and_puts_no_password_out(house: House) -> None:
+    await house.guard.principal(login("anna", "right"))
+    for number in range(limits.TOKEN_CACHE_ENTRIES_MAX + 50):
+        house.reader.good[f"n{number}"] = (ANNA, 300.0)
+        await house.enters(f"n{number}")
+    assert len(house.guard._tokens) == limits.TOKEN_CACHE_ENTRIES_MAX
+    await house.guard.principal(login("anna", "right"))
+    assert len(house.source.asked) == 1
+
+
+async def test_a_login_by_form_shares_what_is_known_and_what_is_counted(house: House) -> None:
+    ask = asked()
+    assert await house.guard.login(ask, "anna", "right") == ANNA
+    assert await house.guard.principal(login("anna", "right")) == ANNA
+    assert len(house.source.asked) == 1
+    for number in range(5):
         with pytest.raises(NotAuthenticated):
-            await house.enters(f"bad.bad{number}.bad")
-    house.tokens.answer = Checked(JOB, 30.0)
-    assert await house.enters("good.good.good") == JOB
+            await house.guard.login(ask, "bob", f"wrong{number}")
+        with pytest.raises(NotAuthenticated):
+            await house.guard.principal(login("bob", f"other{number}"))
     with pytest.raises(TooManyLogins):
-        await house.enters("right", "anna")
+        await house.guard.login(ask, "bob", "right")
 
 
-async def test_a_password_that_looks_like_a_token_is_counted_as_any_other(house: House) -> None:
-    for number in range(10):
-        with pytest.raises(NotAuthenticated):
-            await house.enters(f"a.b{number}.c", "anna")
+@pytest.mark.parametrize("name", ["anna:right", "anna\0", ":", "a:"])
+async def test_a_name_that_no_header_can_say_is_nobodys(house: House, name: str) -> None:
+    with pytest.raises(NotAuthenticated):
+        await house.guard.login(asked(), name, "right")
+    assert house.source.asked == []
+
+
+async def test_failures_that_turn_out_to_be_none_are_not_counted(house: House) -> None:
+    for _ in range(30):
+        house.guard.count_failure(asked(), "refresh_token")()
+    for _ in range(10):
+        house.guard.count_failure(asked(), "refresh_token")
     with pytest.raises(TooManyLogins):
-        await house.enters("a.b.c", "anna")
+        house.guard.count_failure(asked(), "refresh_token")
+    house.guard.count_failure(asked(peer="198.51.100.1"), "refresh_token")

@@ -23,9 +23,7 @@ WEBHOOKS = "webhooks and replication"
 
 # Row -> the issue that brings what it is about.
 PENDING: dict[int, str] = {
-    56: IDENTITY,
     79: PAGES,
-    **dict.fromkeys([82, *range(91, 96), 107, 108], IDENTITY),
     **dict.fromkeys([117, *range(120, 124)], TRAIN),
     144: PAGES,
     145: PAGES,

@@ -27,6 +27,7 @@ from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.settings import (
     AccountSettings,
     Address,
+    AuditSettings,
     GroupSettings,
     HostedSettings,
     LimitSettings,
@@ -36,8 +37,10 @@ from pierhead.boot.settings import (
     Settings,
     Stage,
     TlsSettings,
+    TokenSettings,
 )
 from pierhead.domain.access import Rule, Rules
+from pierhead.domain.digest import Digest
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.patterns import Patterns, TagPatterns
 
@@ -67,7 +70,7 @@ def read(path: FilePath) -> bytes:
 def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
     """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
     tree = read_tree(content, source)
-    return _Assembly(tree, source).settings(data, listen)
+    return _Assembly(tree, source, Digest.of(content)).settings(data, listen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class _Repositories:
 class _Assembly:
     """One file on its way to Settings: shapes first, then what several keys must hold together."""
 
-    def __init__(self, tree: Tree, source: str) -> None:
+    def __init__(self, tree: Tree, source: str, digest: str) -> None:
+        self._digest = digest
         self._tree = tree
         self._source = source
         self._faults = Faults(source, tree.lines)
@@ -117,6 +121,11 @@ class _Assembly:
             services=services,
             trust=trusted,
             anonymous=top.anonymous,
+            tokens=TokenSettings(
+                lifetime_seconds=top.tokens.lifetime,
+                refresh=top.tokens.refresh,
+                refresh_seconds=top.tokens.refresh_lifetime,
+            ),
             reclaim=ReclaimSettings(
                 lease_seconds=top.reclaim.lease,
                 quarantine_seconds=top.reclaim.quarantine,
@@ -129,7 +138,9 @@ class _Assembly:
                 connections=top.limits.connections,
             ),
             log_format=top.log.format,
+            audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
             workers=top.workers,
+            digest=self._digest,
             source=self._source,
             lines={dotted(path): line for path, line in self._tree.lines.items()},
         )

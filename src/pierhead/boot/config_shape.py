@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
-from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings, TrustSettings
+from pierhead.boot.settings import (
+    Address,
+    AuditSettings,
+    LimitSettings,
+    ProxySettings,
+    ReclaimSettings,
+    TokenSettings,
+    TrustSettings,
+)
 from pierhead.domain import limits
 from pierhead.domain.access import Right
 from pierhead.domain.names import ImageName, RepositoryName
@@ -23,7 +31,11 @@ from pierhead.domain.trust import Wanted
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_TOKENS: Final = TokenSettings()
+_TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
+_TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
+_AUDIT: Final = AuditSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -141,8 +153,19 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class TokensShape(Shape):
+    lifetime: Annotated[int, PlainValidator(values.duration(_TOKEN_MIN, _TOKEN_MAX))] = _TOKENS.lifetime_seconds
+    refresh: Switch = _TOKENS.refresh
+    refresh_lifetime: Annotated[int, PlainValidator(values.duration("1d", "3650d"))] = _TOKENS.refresh_seconds
+
+
 class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
+
+
+class AuditShape(Shape):
+    pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
+    sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
 
 
 class LimitsShape(Shape):
@@ -170,11 +193,13 @@ class TopShape(Shape):
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
     roles: dict[str, object] = {}
+    anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
+    tokens: TokensShape = TokensShape()
     services: dict[str, object] = {}
     trust: dict[str, object] = {}
-    anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
+    audit: AuditShape = AuditShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -197,6 +222,8 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TrustShape,
     TrustRuleShape,
     ReclaimShape,
+    TokensShape,
     LogShape,
+    AuditShape,
     LimitsShape,
 )

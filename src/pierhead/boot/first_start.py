@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pierhead.adapters.passwords import hash_password
+from pierhead.commits.audit import PROGRAM, record
 from pierhead.ports.clock import Entropy
 from pierhead.ports.metadata.store import Store, Tx
 
@@ -31,13 +32,16 @@ async def known_admin_hash(store: Store) -> str | None:
 
 
 async def reset_admin(store: Store, entropy: Entropy, data: Path) -> str:
-    """Makes a new password for ``admin``, writes it to the file with mode 0600, and returns its hash."""
+    """Makes a new password for ``admin``, writes it to the file with mode 0600, and returns its hash. What clients kept
+    in place of the old one holds no more."""
     password = base64.urlsafe_b64encode(entropy.token(18)).decode()
     hashed = await asyncio.to_thread(hash_password, password)
     await asyncio.to_thread(_write, data, password)
 
     def commit(tx: Tx) -> None:
         tx.notes.put(_NOTE, hashed)
+        tx.refreshes.revoke("admin", None)
+        record(tx, "password", PROGRAM, {"subject": "admin"}, {})
 
     await store.write(commit)
     return hashed

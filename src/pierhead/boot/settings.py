@@ -211,11 +211,33 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """How long bearer tokens hold, whether clients get refresh tokens, and how long those hold."""
+
+    lifetime_seconds: int = 300
+    refresh: bool = False
+    refresh_seconds: int = limits.REFRESH_TOKEN_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
+
+    pulls: str = "none"
+    sample: int = 100
+
+    @property
+    def every(self) -> int:
+        """One of how many pulls is told; 0 for none."""
+        return {"none": 0, "sampled": self.sample, "all": 1}[self.pulls]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
-    ``source`` is the file's name for sentences, ``lines`` the line of each key by its dotted path
-    (``repositories.docker-group.members``); neither counts when two of these are compared.
+    ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its
+    dotted path (``repositories.docker-group.members``); none of them counts when two of these are compared.
     """
 
     data: Path
@@ -233,10 +255,13 @@ class Settings:
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
+    tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
+    audit: AuditSettings = field(default_factory=AuditSettings)
     workers: int = 1
+    digest: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 

@@ -18,7 +18,7 @@ _Asked = tuple[str, str, str | Path | None, Path | None, int]
 _FILE: Final = Pace(1.0, 1.0, 1.0)
 
 
-class Trust:
+class TrustedIssuers:
     """Makes the source of id_tokens, and remembers the issuers' keys, so that rereading the file costs no question."""
 
     def __init__(self, clock: Clock) -> None:

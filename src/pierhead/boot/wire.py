@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pierhead.actions.refresh_token import Keeping
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
-from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
-from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
-from pierhead.boot.first_start import admin_hash, known_admin_hash
+from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
+from pierhead.boot.logins import Logins
+from pierhead.boot.marks import marks
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
-from pierhead.boot.trust import Trust
+from pierhead.boot.tokens import TokenWorks
+from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
-from pierhead.domain.access import Principal, rules_of
+from pierhead.commits.audit import record_settings
+from pierhead.commits.upload import save_uploads
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import Unavailable
+from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.door.realm import Realm
+from pierhead.faces.door.told import Told
+from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
+from pierhead.faces.v2.challenge import Challenger
+from pierhead.jobs.keep_record import Recorder
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
-from pierhead.ports.metadata.store import Store, Tx
+from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import RepositoryRow
 from pierhead.repositories.fill import Fills
 from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -53,14 +64,19 @@ class House:
         self.blobs = blobs
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
-        self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
-        self.guard = Guard((), parts.clock, parts.entropy)
-        self._argon2 = Argon2()
-        self._trust = Trust(parts.clock)
-        self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids)
+        self.recorder = Recorder(store, parts.clock)
+        self.told = Told(self.recorder, parts.clock, self.ids)
+        self.guard = Guard((), parts.clock, parts.entropy, self.told)
+        self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
+        self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
+        self._id_tokens = TrustedIssuers(parts.clock)
+        self.table = Table((), "")
+        self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told)
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -69,21 +85,31 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
-        self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
+        logins = await self.logins.prepare(settings, secrets, self.settings.data)
+        old = self.parts
+        self.parts = _parts(settings, self.store, self.blobs, old.clock, old.entropy, old.sessions)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
         )
+        warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = secrets.warnings
+        self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
-        id_tokens = await self._trust.source(settings.trust)
-        self.guard.replace((id_tokens, PasswordSource(accounts, self._argon2)))
-        self.v2.replace(self.table)
+        self.told.knows = lambda name: name in self.logins.directory.accounts
+        read_token = self.token_works.apply(settings, self.logins.directory, self.table)
+        self.logins.enter(read_token, await self._id_tokens.source(settings.trust))
+        self.v2.replace(self.table, self._challenger(settings))
+        self.v2.tell_pulls(settings.audit.every)
+
+    def _keeping(self) -> Keeping:
+        tokens = self.settings.tokens
+        return Keeping(self.store, self.parts.clock, self.parts.entropy, tokens.refresh, tokens.refresh_seconds)
+
+    def _challenger(self, settings: Settings) -> Challenger:
+        return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)
 
     def _repositories(
         self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]
@@ -112,7 +138,11 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
-        await self._trust.close()
+        await self._id_tokens.close()
+        await self.recorder.close()
+        if rows := self.parts.sessions.take_all():
+            with contextlib.suppress(Unavailable):
+                await self.store.write(lambda tx: save_uploads(tx, rows))
         await self.store.close()
         self.blobs.close()
 
@@ -128,12 +158,15 @@ async def open_house(
     _make_folder(data)
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
-    house = House(settings, _parts(settings, store, blobs, clock, entropy), store, blobs, faults)
+    parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
+    house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
     return house
 
 
-def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy) -> Parts:
+def _parts(
+    settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy, sessions: Sessions
+) -> Parts:
     return Parts(
         store,
         blobs,
@@ -142,12 +175,20 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
         settings.reclaim.lease_seconds * 1_000_000,
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
+        sessions,
     )
 
 
 def _make_folder(data: Path) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(data, 0o700)
+
+
+def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
+    """The record tells of another configuration in the transaction that brings it into force."""
+    rows = _ensure_rows(tx, settings)
+    record_settings(tx, settings.source, settings.digest, marks(settings))
+    return rows
 
 
 def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
@@ -186,24 +227,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external))
-
-
-async def _accounts(
-    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2
-) -> dict[str, PasswordAccount]:
-    later = [stage.repository for stage in settings.stages[1:]]
-    hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
-    accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later, settings.roles)), hashed)
-        for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
-    }
-    first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
-    accounts.setdefault("admin", first)
-    return accounts
-
-
-async def _hash(account: ResolvedAccount, argon2: Argon2) -> str | None:
-    if account.password_hash is not None:
-        return account.password_hash.value
-    return None if account.password is None else await argon2.hash(account.password.value)
+    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])

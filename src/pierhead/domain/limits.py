@@ -23,6 +23,12 @@ BLOB_INLINE_BYTES_MAX: Final = 16 * KIB
 CHUNK_BATCH_BYTES: Final = 512 * KIB
 BATCHES_IN_FLIGHT_MAX: Final = 64
 BLOB_THREADS: Final = 8
+# Of these threads so many may read from clients, each so much in one turn; a body that is shorter than the last is not
+# worth a turn, and a client that gives less in one is read by the loop.
+DRAWS_AT_ONCE_MAX: Final = 6
+DRAW_BYTES_MAX: Final = 8 * MIB
+DRAW_BUFFER_BYTES: Final = 1 * MIB
+DRAW_BYTES_MIN: Final = 256 * KIB
 BLOB_SWEEP_THREADS: Final = 2
 
 UPLOADS_PER_ACCOUNT_MAX: Final = 10_000
@@ -58,6 +64,18 @@ BLOBS_REMEMBERED_MAX: Final = 512
 CREDENTIAL_CACHE_ENTRIES_MAX: Final = 4_096
 CREDENTIAL_CACHE_SECONDS: Final = 60
 
+RULES_MAX: Final = 100
+PATTERNS_MAX: Final = 100
+REST_BODY_BYTES_MAX: Final = 64 * KIB
+PASSWORD_CHARACTERS_MIN: Final = 12
+PASSWORD_CHARACTERS_MAX: Final = 1024
+ACCESS_TOKENS_PER_ACCOUNT_MAX: Final = 100
+ACCESS_TOKEN_NAME_CHARACTERS_MAX: Final = 100
+ACCESS_TOKEN_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
+LAST_USE_SECONDS: Final = 60
+LAST_USES_REMEMBERED_MAX: Final = 10_000
+ACCOUNTS_POLL_SECONDS: Final = 0.25
+
 FILL_WITHHELD_BYTES: Final = 64 * KIB
 FILL_POLL_SECONDS_MAX: Final = 0.02
 UPSTREAM_REDIRECTS_MAX: Final = 5
@@ -73,3 +91,29 @@ LISTS_KEPT_SECONDS: Final = 30
 FILL_PIECE_BYTES: Final = 128 * KIB
 FILL_SECONDS_MAX: Final = 6 * 3600
 FILL_DETACHED_SECONDS_MAX: Final = 300
+
+# A header of this size passes nginx as it is configured at first (large_client_header_buffers: 8k for a line).
+TOKEN_BYTES_MAX: Final = 7 * KIB
+TOKEN_SCOPES_MAX: Final = 32
+TOKEN_SECONDS_MIN: Final = 60
+TOKEN_SECONDS_MAX: Final = 3600
+TOKEN_BACKDATED_SECONDS: Final = 5
+TOKEN_CACHE_ENTRIES_MAX: Final = 8_192
+TOKEN_FORM_BYTES_MAX: Final = 16 * KIB
+KEY_SECONDS: Final = 30 * 24 * 3600
+# Every process reads the folder of keys anew at least every KEY_LOOK_SECONDS, so all know a key before it signs.
+KEY_LOOK_SECONDS: Final = 5
+KEY_REST_SECONDS: Final = 30
+REFRESH_TOKEN_SECONDS: Final = 180 * 24 * 3600
+REFRESH_TOKENS_PER_ACCOUNT_MAX: Final = 100
+AUDIT_QUEUED_MAX: Final = 10_000
+AUDIT_BATCH_ROWS: Final = 200
+AUDIT_GATHER_SECONDS: Final = 0.05
+AUDIT_WINDOW_SECONDS: Final = 60
+AUDIT_REPEATS_MAX: Final = 500
+AUDIT_LOGIN_SECONDS: Final = 3600
+AUDIT_LOGINS_REMEMBERED_MAX: Final = 10_000
+AUDIT_POLL_SECONDS: Final = 0.25
+AUDIT_HEARTBEAT_SECONDS: Final = 15
+AUDIT_HEAD_ROWS: Final = 1_000
+AUDIT_HEAD_SECONDS: Final = 60

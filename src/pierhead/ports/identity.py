@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pierhead.domain import limits
 from pierhead.domain.access import Principal
 
 ID_TOKEN_NAME: Final = "oidc"
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+"""What accounts of ours can be called. Others who are let in, such as jobs of a CI system, bear names that do not fit
+(with a ``:`` or a ``/``), so that none is ever taken for an account."""
+
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+")
 
 
@@ -26,14 +32,6 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """Somebody whose credential may be remembered for ``seconds`` at most; not at all if they are 0 or less."""
-
-    principal: Principal
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class NotMine:
     """This source knows nothing of such a credential."""
 
@@ -45,10 +43,51 @@ class Wrong:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Somebody whose credential may be remembered for ``seconds`` at most; not at all if they are 0 or less.
+
+    With ``still``, it holds as long as that gives somebody, which is asked at each request: for a credential that may
+    be taken back at any moment, and whose check costs next to nothing.
+    """
+
+    principal: Principal
+    seconds: float = limits.CREDENTIAL_CACHE_SECONDS
+    still: Callable[[], Awaitable[Principal | None]] | None = None
+
+
 class IdentitySource(Protocol):
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
-        """Takes the same time for accounts that are there and those that are not.
+        """Takes the same time for accounts that are there and those that are not. A Principal may be remembered for
+        ``limits.CREDENTIAL_CACHE_SECONDS``.
 
         Raises Unavailable where somebody outside would have to be asked and does not answer, and TokenNotTrusted for a
         token that is genuine and that no rule is about; neither counts as a failed login, nor is remembered.
         """
+
+
+class Accounts(Protocol):
+    """Who there is, in memory: accounts of the configuration file, those made over REST, and ``admin``."""
+
+    def principal(self, name: str) -> Principal | None:
+        """With the rules that its roles give now; None for one that is not there or is disabled."""
+
+
+class LiveAccounts(Accounts, Protocol):
+    """The same, where others may be changing them."""
+
+    async def fresh(self) -> None:
+        """Returns when every change that was committed before the call is known. Raises Unavailable."""
+
+    def origin(self, name: str) -> str | None:
+        """Where the account is defined: an access token holds for no other of the same name. None if not there."""
+
+
+class Passwords(Protocol):
+    """Hashes, made and checked away from the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """In PHC form."""
+
+    async def fits(self, hashed: str, password: str) -> bool:
+        """Whether ``hashed`` was made of ``password``."""

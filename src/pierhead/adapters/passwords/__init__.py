@@ -22,7 +22,7 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
 _AT_ONCE: Final = 2
 _WRONG: Final = Wrong("Name or password is wrong.")
-_NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
+NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 """A hash that no known password fits, and that costs what hashes made here cost."""
 
 
@@ -36,9 +36,9 @@ class PasswordAccount:
     renewed: Callable[[], Awaitable[str | None]] | None = None
 
 
-def hash_password(password: str) -> str:
-    """An Argon2id hash in PHC form; takes tens of milliseconds."""
-    return _HASHER.hash(password)
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """An Argon2id hash in PHC form; takes tens of milliseconds. Without ``salt``, 16 bytes, a random one is taken."""
+    return _HASHER.hash(password, salt=salt)
 
 
 class Argon2:
@@ -47,10 +47,10 @@ class Argon2:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, salt: bytes | None = None) -> str:
         """An Argon2id hash in PHC form."""
         async with self._turns:
-            return await asyncio.to_thread(hash_password, password)
+            return await asyncio.to_thread(hash_password, password, salt)
 
     async def fits(self, hashed: str, password: str) -> bool:
         """Whether ``hashed`` (PHC form) was made of ``password``; False for a hash that cannot be read."""
@@ -64,7 +64,7 @@ class PasswordSource:
     def __init__(self, accounts: Mapping[str, PasswordAccount], argon2: Argon2) -> None:
         self._accounts = accounts
         self._argon2 = argon2
-        self._hashes = [accounts[name].hashed or _NOBODYS for name in sorted(accounts)] or [_NOBODYS]
+        self._hashes = [accounts[name].hashed or NOBODYS for name in sorted(accounts)] or [NOBODYS]
         self._key = hashlib.blake2b("\n".join(sorted(accounts)).encode(), digest_size=32).digest()
 
     async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:

@@ -13,7 +13,7 @@ from typing import Final
 
 import apsw
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 5
 _SQLITE_OLDEST: Final = 3_051_003
 _APPLICATION_ID: Final = 0x50494552  # "PIER"
 
@@ -89,6 +89,11 @@ def migrate(connection: apsw.Connection) -> None:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+def belongs_here(connection: apsw.Connection) -> None:
+    """Raises DatabaseRefused for a file of another program. Writes nothing."""
+    _version(connection)
 
 
 def _version(connection: apsw.Connection) -> int:

@@ -6,11 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite import record
+from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -18,6 +23,7 @@ from pierhead.ports.metadata.values import (
     ImageRow,
     ManifestId,
     Reclaimable,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -30,11 +36,11 @@ from pierhead.ports.metadata.values import (
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
 WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
-SELECT digest, since, until, account FROM (
-    SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+SELECT digest, since, until, account, once FROM (
+    SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
     ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
     UNION ALL
-    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
                    ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
 ) ORDER BY since DESC LIMIT ?4
 """
@@ -69,6 +75,7 @@ class SqliteReports:
     """Implements ``ports.metadata.reports.Reports``."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
 
     def totals(self) -> Totals:
@@ -143,13 +150,21 @@ class SqliteReports:
         found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
         return found if isinstance(found, str) else None
 
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark."""
+        return refresh_of(self._connection, mark)
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's refresh tokens."""
+        return refreshes_of(self._connection, account)
+
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""
         rows = self._execute(
             HISTORY,
             (repository, image, tag, limit),
         )
-        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
+        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """A blob that several images of one repository share counts once there."""
@@ -201,3 +216,27 @@ class SqliteReports:
             if isinstance(generation, str):
                 found.add((digest, generation))
         return found
+
+    def people(self) -> People:
+        """See the port."""
+        return read_people(self._connection)
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """See the port."""
+        return [token_row(row) for row in self._execute(ACCESS_TOKENS, (account,))]
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """See the port."""
+        return [Use(*row) for row in self._execute(USES, (account,))]
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """See ``record``."""
+        return record.newest(self._execute, wanted, before, limit)
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """See ``record``."""
+        return record.following(self._execute, wanted, after, limit)
+
+    def record_head(self) -> RecordHead:
+        """One row of the table's own order."""
+        return record.head(self._execute)

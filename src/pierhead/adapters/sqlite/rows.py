@@ -7,8 +7,10 @@ import hashlib
 import apsw
 import msgspec
 
+from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
     SqliteImages,
@@ -85,6 +87,11 @@ class Transaction:
         self.events = SqliteEvents(connection, self._moment)
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
+        self.accounts = SqliteAccounts(connection)
+        self.roles = SqliteRoles(connection)
+        self.access_tokens = SqliteAccessTokens(connection, self._moment)
+        self.uses = SqliteUses(connection)
+        self.refreshes = SqliteRefreshes(connection)
 
     @property
     def now(self) -> int:
@@ -93,6 +100,7 @@ class Transaction:
 
     def begin(self) -> None:
         """Reads what another process may have moved on: the head of the record and its instant."""
+        self._forget()
         last = self._connection.execute("SELECT seq, at, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         seq, at, digest = last if last is not None else (0, 0, _GENESIS)
         self.events.head = (seq, digest)
@@ -106,3 +114,8 @@ class Transaction:
     def reset(self, mark: tuple[int, bytes]) -> None:
         """Puts the head of the record back to where it was at ``mark``."""
         self.events.head = mark
+        self._forget()
+
+    def _forget(self) -> None:
+        self.repositories.forget()
+        self.images.forget()

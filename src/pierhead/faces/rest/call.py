@@ -16,8 +16,11 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, RepositoryUnknown
 from pierhead.faces.door.ask import Ask
-from pierhead.faces.door.connectors import address_of
+from pierhead.faces.door.circumstances import circumstances
+from pierhead.faces.door.ids import RequestIds
+from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
+from pierhead.repositories.directory import Desk
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import ProxyStatus
@@ -50,6 +53,10 @@ class Server(Protocol):
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step of reclaim, now."""
 
+    @property
+    def tail(self) -> Tail:
+        """Where the record of events is followed."""
+
     def why_not_ready(self) -> str | None: ...
     async def proxies(self) -> Sequence[ProxyStatus]: ...
     def listening(self) -> Sequence[Listening]: ...
@@ -57,7 +64,8 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``values`` are what the path gave, by the names in the route's braces, not yet parsed."""
+    """``values`` are what the path gave, by the names in the route's braces, not yet parsed; ``keys`` are what its body
+    may have."""
 
     ask: Ask
     who: Principal
@@ -67,6 +75,11 @@ class Call:
     storage: StorageGauge
     values: Mapping[str, str]
     query: Mapping[str, str]
+    desk: Desk
+    keys: tuple[str, ...]
+    ids: RequestIds
+    again: Callable[[], Awaitable[Principal]]
+    """Who asks, looked up anew: an answer may go on for longer than an account's rights. Raises NotAuthenticated."""
 
     # --- what the path names ---------------------------------------------------------------------------------------
 
@@ -132,6 +145,11 @@ class Call:
         if not self.operates:
             raise Denied(self.who.name, what, "here", "That needs the role `operator` or `admin`.")
 
+    def need_administrator(self, what: str) -> None:
+        """Raises Denied. ``what`` continues "X may not"."""
+        if not self.who.holds(Right.ADMINISTER):
+            raise Denied(self.who.name, what, "here", "That needs the role `admin`.")
+
     def for_deletion(self) -> tuple[Hosted, Grant]:
         """Raises Denied, DeletionUnsupported for a group or a proxy."""
         entry = self.entry()
@@ -141,7 +159,7 @@ class Call:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200]}
+        return circumstances(self.ask, self.who, self.ids)
 
 
 def cursor_of(last: str | None) -> str | None:

@@ -13,9 +13,12 @@ from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.told import Told
 from pierhead.faces.v2 import blobs, lists, manifests, uploads
 from pierhead.faces.v2.asked import Asked
+from pierhead.faces.v2.challenge import Challenger
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
+from pierhead.faces.v2.pulls import telling_pulls
 from pierhead.faces.v2.route import ALLOWED, Kind, Route, parse
 from pierhead.ports.blobs import StoreFailed
 from pierhead.repositories.table import Table
@@ -51,27 +54,41 @@ _REMEMBERED_CHARACTERS_MAX: Final = 512
 class V2:
     """A handler for the door. ``table`` is replaced whole when the configuration changes."""
 
-    def __init__(self, table: Table, guard: Guard, ids: RequestIds) -> None:
+    def __init__(self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger, told: Told) -> None:
         self.table = table
+        self.challenger = challenger
+        self._told = told
+        self._verbs = VERBS
         self._ids = ids
         self.guard = guard
         self._routes: dict[
             tuple[RepositoryName | None, str], tuple[Route, RepositoryName | None, ImageName | None]
         ] = {}
 
-    def replace(self, table: Table) -> None:
-        """From now on requests are answered by another table."""
+    def replace(self, table: Table, challenger: Challenger) -> None:
+        """From now on requests are answered by another table, and refused with other challenges."""
         self.table = table
+        self.challenger = challenger
         self._routes.clear()
+
+    def tell_pulls(self, every: int) -> None:
+        """From now on one of ``every`` pulls of a manifest is told to the record; 0 is none, and costs nothing."""
+        told = {(Kind.MANIFEST, "GET"): telling_pulls(self._told, every)} if every else {}
+        self._verbs = {**VERBS, **told}
 
     async def __call__(self, ask: Ask) -> AnyAnswer:
         """Never raises a refusal: each becomes its answer."""
+        who: Principal | None = None
         try:
-            who = await self.guard.principal(ask)
+            who = await self.guard.principal(ask, tokens=True)
             return await self._answer(ask, who)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            return self._named(ask, refused(refusal, ask.method))
+            answer = refused(refusal, ask.method)
+            self._told.refused(ask, who, refusal, answer.status)
+            by_token = who is not None and who.asked is not None
+            answer.headers = [*answer.headers, *self.challenger.headers(ask, refusal, by_token)]
+            return self._named(ask, answer)
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
             return self._named(ask, unavailable(failure))
@@ -104,8 +121,8 @@ class V2:
         entry = self.table.entry(repository)
         note["repository"] = repository
         note["image"] = image
-        asked = Asked(ask, who, self.table, connector, entry, image, route.item)
-        return await VERBS[route.kind, method](asked)
+        asked = Asked(ask, who, self.table, connector, entry, image, route.item, self._ids)
+        return await self._verbs[route.kind, method](asked)
 
     def _routed(
         self, repository: RepositoryName | None, target: str

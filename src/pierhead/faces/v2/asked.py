@@ -14,10 +14,11 @@ from pierhead.domain.refusals import (
     DigestInvalid,
     EncodingRefused,
     QueryInvalid,
-    StageFilledByPromotion,
 )
 from pierhead.faces.door.ask import Ask
-from pierhead.faces.door.connectors import Connector, address_of
+from pierhead.faces.door.circumstances import circumstances
+from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.ids import RequestIds
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry, Table
@@ -36,6 +37,7 @@ class Asked:
     entry: Entry
     image: ImageName
     item: str
+    ids: RequestIds
 
     @property
     def path(self) -> str:
@@ -51,10 +53,7 @@ class Asked:
         Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied, ScopeMissing.
         """
         port = None if self.connector.repository is None else int(self.connector.external.rpartition(":")[2])
-        target = self.table.hosted_for_push(self.entry, self.who, self.image, port)
-        if target.stage and not self.who.may_ask(Right.PUSH, target.name, self.image):
-            raise StageFilledByPromotion(target.name, self.image, reference, target.stage)
-        grant = require(self.who, Right.PUSH, target.name, self.image)
+        target, grant = self.table.for_push(self.entry, self.who, self.image, reference, port)
         self.ask.note["member"] = target.name
         assert isinstance(target.repository, Hosted)
         return target.repository, grant
@@ -75,7 +74,7 @@ class Asked:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200]}
+        return circumstances(self.ask, self.who, self.ids)
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pierhead.domain import refusals as r
+from pierhead.domain import refusals_accounts as a
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -46,6 +47,16 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.BlobNamedByManifest: (405, "UNSUPPORTED"),
     r.ManifestNeeded: (409, "DENIED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
+    # Of accounts; raised by the REST API only.
+    a.BodyInvalid: (400, "UNSUPPORTED"),
+    a.BodyTooLarge: (413, "SIZE_INVALID"),
+    a.AccountUnknown: (404, "UNSUPPORTED"),
+    a.RoleUnknown: (404, "UNSUPPORTED"),
+    a.AccessTokenUnknown: (404, "UNSUPPORTED"),
+    a.NotHere: (409, "DENIED"),
+    a.NameTaken: (409, "DENIED"),
+    a.RoleInUse: (409, "DENIED"),
+    a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
 }
 
 # What a method makes of a refusal that means something else elsewhere.
@@ -60,17 +71,15 @@ _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
 _READING: Final = "GET, HEAD"
 VERSION: Final = ("Docker-Distribution-Api-Version", "registry/2.0")
 JSON: Final = ("Content-Type", "application/json")
-CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="Pierhead"')
 
 
 def refused(refusal: r.Refusal, method: str) -> Answer:
-    """The answer to a refusal. A refusal that is missing in the table would be a fault of ours; a test looks."""
+    """The answer to a refusal, without challenges. A refusal that is missing in the table would be a fault of ours; a
+    test looks."""
     kind = type(refusal)
     status, code = _BY_METHOD.get((kind, method)) or TABLE[kind]
     headers = [VERSION, JSON]
     match refusal:
-        case r.NotAuthenticated():
-            headers.append(CHALLENGE)
         case r.UpstreamLimited() | r.TooManyLogins():
             headers.append(("Retry-After", str(refusal.retry_after)))
         case r.TooManyUploads():

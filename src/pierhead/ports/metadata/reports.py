@@ -7,11 +7,14 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
     ImageRow,
     Reclaimable,
+    RefreshRow,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -46,6 +49,12 @@ class Reports(Protocol):
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
 
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark, ended or not."""
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's, the newest first."""
+
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""
 
@@ -61,3 +70,20 @@ class Reports(Protocol):
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
+
+    def people(self) -> People:
+        """Accounts and roles that were made over REST, by name."""
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """Those of the account that are not revoked, the oldest first; expired ones too."""
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """When secrets of the account were used, the latest first."""
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """Rows of the record below ``before`` (None: all), newest first."""
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """Rows above ``after``, oldest first, and up to which number was looked; ``after`` itself if all are known."""
+
+    def record_head(self) -> RecordHead: ...

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -29,6 +30,7 @@ from pierhead.ports.metadata.values import (
     ManifestId,
     NewManifest,
     ReferrerRow,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -69,6 +71,9 @@ class Tags(Protocol):
 
     def held(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, ManifestId]:
         """What those of ``names`` that are there point at now."""
+
+    def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """The same as digests, for the record."""
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
@@ -119,8 +124,11 @@ class Blobs(Protocol):
 
     def unlink(self, image: ImageId, blob: BlobId) -> bool: ...
 
-    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int) -> None:
-        """Keeps ``blobs`` until then, whatever refers to them; makes CONDEMNED ones LIVE, puts them up for review."""
+    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int, *, live: bool = False) -> None:
+        """Keeps ``blobs`` until then, whatever refers to them; makes CONDEMNED ones LIVE, puts them up for review.
+
+        ``live``: the caller has seen in this transaction that all of them are.
+        """
 
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""
@@ -175,6 +183,9 @@ class Uploads(Protocol):
     def end(self, upload: str, digest: Digest | None) -> bool:
         """Ends a session: with the digest it is remembered for a while, without it is forgotten. False if not open."""
 
+    def conclude(self, row: UploadRow, digest: Digest) -> bool:
+        """Opens and ends a session at once, as ``end`` does; False if it was ended before."""
+
     def idle(self, before: int, limit: int) -> Sequence[str]:
         """Ids of sessions, open or ended, that were begun before then."""
 
@@ -212,6 +223,18 @@ class Notes(Protocol):
     def put(self, name: str, value: str) -> None: ...
 
 
+class Refreshes(Protocol):
+    """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
+
+    def add(self, mark: bytes, row: RefreshRow, most: int) -> None:
+        """Keeps one (its id is given by the store); all that have ended go, and an account's oldest beyond ``most``."""
+
+    def touch(self, refresh: int, used: int) -> None: ...
+
+    def revoke(self, account: str, refresh: int | None) -> int:
+        """Takes back one of an account's, or with None all; returns how many."""
+
+
 class Tx(Protocol):
     @property
     def now(self) -> int: ...
@@ -237,6 +260,16 @@ class Tx(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def notes(self) -> Notes: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def access_tokens(self) -> AccessTokens: ...
+    @property
+    def uses(self) -> Uses: ...
+    @property
+    def refreshes(self) -> Refreshes: ...
 
 
 class Lookups(Protocol):
@@ -273,6 +306,9 @@ class Lookups(Protocol):
 
     async def upload(self, upload: str) -> UploadRow | None: ...
 
+    async def opening(self, repository: RepositoryId, account: str) -> tuple[WritePolicy, int]:
+        """What decides on a new session: the policy of the repository, and how many the account has open."""
+
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None: ...
 
     async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
@@ -280,6 +316,12 @@ class Lookups(Protocol):
 
     async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
         """A LIVE blob that any image of the repository was given."""
+
+    async def access_token(self, digest: bytes) -> AccessTokenRow | None:
+        """By the SHA-256 of its secret; revoked and expired ones too."""
+
+    async def note(self, name: str) -> str | None:
+        """A value of the installation itself (``Notes``), as it stands now."""
 
 
 class Store(Protocol):
