@@ -22,6 +22,7 @@ from tests.peers.issuer import (
     KEYS,
     Behaviour,
     Issuer,
+    bends,
     breaks_off,
     drips,
     fails,
@@ -62,6 +63,10 @@ async def test_keys_are_renewed_when_they_are_no_longer_fresh(house: House) -> N
 
 LIES: dict[str, Behaviour] = {
     "moves": moves,
+    "the truth as HTML": bends("text/html"),
+    "the truth in 2 MB": bends(padding=2_000_000),
+    "the truth as a false encoding": bends(Content_Encoding="br"),
+    "the truth as a failure": bends(status=203),
     "redirects to a file": redirects("file:///etc/passwd"),
     "redirects elsewhere": redirects("http://127.0.0.1:1/keys"),
     "HTML": says(b"<html>Log in</html>", "text/html"),

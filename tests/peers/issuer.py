@@ -114,15 +114,18 @@ class Issuer:
         else:
             self._played[path] = behaviour
 
+    def document(self, path: str) -> dict[str, Any] | None:
+        """What is true at this address."""
+        made = {DISCOVERY: self.signer.discovery(), KEYS: self.jwks()}
+        return made.get(path.partition("?")[0])
+
     def answer(self, asked: Asked) -> None:
         self.asked[asked.path] += 1
         try:
             if asked.path in self._played:
                 self._played[asked.path](asked)
-            elif asked.path.partition("?")[0] == DISCOVERY:
-                asked.say(self.signer.discovery())
-            elif asked.path.partition("?")[0] == KEYS:
-                asked.say(self.jwks())
+            elif (honest := self.document(asked.path)) is not None:
+                asked.say(honest)
             else:
                 asked.say(b"not here", 404, "text/plain")
         except OSError:
@@ -134,6 +137,15 @@ class Issuer:
 
 def redirects(to: str) -> Behaviour:
     return lambda asked: asked.say(b"", 302, Location=to)
+
+
+def bends(kind: str = "application/json", status: int = 200, padding: int = 0, **headers: str) -> Behaviour:
+    """The truth, but in another way."""
+
+    def behave(asked: Asked) -> None:
+        asked.say({**(asked.issuer.document(asked.path) or {}), "padding": "x" * padding}, status, kind, **headers)
+
+    return behave
 
 
 def moves(asked: Asked) -> None:

@@ -1,95 +1,31 @@
-"""Jobs without a password: what an id_token opens, what it does not, and every token that opens nothing.
-
-The rules are those of the example that is shipped; only the issuer's address is another one.
-"""
+"""Jobs without a password: what an id_token opens, what it does not, and every token that opens nothing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from tests.peers import forged
 from tests.peers.clients import Skopeo
 from tests.peers.engine import DockerEngine
-from tests.peers.fixtures import StartOpenBao
-from tests.peers.gitlab import GitLab, gitlab
 from tests.peers.images import image, write_layout
-from tests.peers.issuer import DISCOVERY, KEYS, Issuer, fails, hangs
-from tests.peers.openbao import POLICY, OpenBao
-from tests.peers.pierhead import Config, Pierhead, house
-from tests.peers.processes import LOOPBACK, PeerFailed, free_port, wait_until
-from tests.peers.wire import Answer, Wire
+from tests.peers.issuer import DISCOVERY, KEYS, Issuer
+from tests.peers.pierhead import Pierhead
+from tests.peers.processes import PeerFailed, wait_until
+from tests.peers.wire import Wire
 from tests.promises.houses import DEV, GROUP, UAT
+from tests.promises.jobs import AUDIENCE, SERVER, SHARED, Place, denied, trusting
 from tests.promises.shop import pushed_digest, runnable
-
-SHARED: dict[str, Any] = YAML(typ="safe", pure=True).load(
-    (Path(__file__).parents[2] / "examples" / "cwiq" / "shared.yaml").read_text()
-)
-AUDIENCE = str(SHARED["trust"]["gitlab"]["audience"])
-JOBS = gitlab()
-SERVER = "orchestrator/server"
-FROM_PRODUCTION = {
-    "claims": {"project_id": 5, "environment": "production", "environment_protected": True},
-    "rights": ["push"],
-    "repositories": [DEV],
-    "images": ["orchestrator/deployed"],
-}
-
-
-def trusting(issuer: str, **more: object) -> Config:
-    """The example's services and rules, with this issuer. Clocks may not differ, since there is one only."""
-    gitlab = {**SHARED["trust"]["gitlab"], "issuer": issuer, "leeway": "0s", **more}
-    gitlab["rules"] = [*gitlab["rules"], FROM_PRODUCTION]
-    return house(services=SHARED["services"], trust={"gitlab": gitlab})
-
-
-@dataclass(frozen=True)
-class Place:
-    """A registry, and the issuer whose jobs it trusts."""
-
-    server: Pierhead
-    issuer: Issuer
-
-    def token(self, project: int = 5, path: str = SERVER, *, lives: float = 3600, **more: object) -> str:
-        """Of a job of this project, on `main` unless `more` says otherwise."""
-        claims = self.issuer.signer.claims(project, path, lives=lives, aud=AUDIENCE)
-        made = {name: value for name, value in {**claims, **more}.items() if value is not None}
-        return self.issuer.signer.sign(made)
-
-    def ping(self, token: str) -> Answer:
-        """What a login gets."""
-        with Wire(self.server.port(DEV), "oidc", token) as wire:
-            return wire.request("GET", "/v2/")
-
-    def push(self, token: str, tag: str, name: str = SERVER, *, seed: int = 1) -> Answer:
-        """The answer to the manifest, or to the first request that is refused."""
-        what = image(seed=seed)
-        with Wire(self.server.port(DEV), "oidc", token) as wire:
-            begun = wire.request("POST", f"/v2/{name}/blobs/uploads/", b"")
-            if begun.status != 202:
-                return begun
-            for blob in what.blobs:
-                wire.push_blob(name, blob)
-            return wire.put_manifest(name, tag, what.manifest)
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     with Issuer() as issuer, Pierhead(trusting(issuer.url)) as server:
         yield Place(server, issuer)
-
-
-def denied(answer: Answer) -> str:
-    """The sentence of a 403."""
-    assert (answer.status, answer.code) == (403, "DENIED"), answer.body
-    return answer.message
 
 
 # --- real clients ----------------------------------------------------------------------------------------------------
@@ -287,108 +223,3 @@ def test_no_token_is_written_down_anywhere(place: Place) -> None:
         assert token.rpartition(".")[2] not in kept
         assert token.split(".")[1] not in kept
     assert "gitlab:project/5" in place.server.log
-
-
-# --- issuers ---------------------------------------------------------------------------------------------------------
-
-
-def test_row_99_and_100_an_issuer_that_is_down_or_lies_closes_its_own_door_and_no_other() -> None:
-    port = free_port()
-    with Pierhead(trusting(f"http://{LOOPBACK}:{port}")) as server:
-        token = GitLab(f"http://{LOOPBACK}:{port}").id_token(aud=AUDIENCE)
-        with Wire(server.port(DEV), "oidc", token) as wire:
-            for path in ("/v2/", f"/v2/{SERVER}/manifests/latest"):
-                answer = wire.request("GET", path)
-                assert (answer.status, answer.code) == (503, "UNAVAILABLE")
-                assert int(answer.headers["Retry-After"]) > 0
-                assert "connection refused" in answer.message
-        with Wire(server.port(), "oidc", token) as wire:
-            assert wire.request("GET", "/api/v1/repositories").status == 503
-            metrics = wire.request("GET", "/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
-            assert metrics.status == 503
-        with server.wire(DEV, "svc-orchestrator") as wire:
-            wire.request("GET", "/v2/").expect(200)
-
-
-def test_while_an_issuer_hangs_everybody_else_goes_in_and_out() -> None:
-    with Issuer() as issuer, Pierhead(trusting(issuer.url)) as server, ThreadPoolExecutor(8) as jobs:
-        place = Place(server, issuer)
-        issuer.play(hangs)
-        asked = [jobs.submit(place.ping, place.token(jti=str(number))) for number in range(8)]
-        wait_until(lambda: issuer.asked[KEYS] > 0, 10, "the question")
-        with server.wire(DEV, "svc-orchestrator") as wire:
-            wire.push("other/image", "1", image(seed=60))
-            wire.get_manifest("other/image", "1").expect(200)
-        assert not any(one.done() for one in asked), "a push went through meanwhile"
-        assert {one.result(30).status for one in asked} == {503}
-        assert issuer.asked[KEYS] == 1
-
-
-def test_keys_that_an_issuer_rotates_are_known_after_a_reread_at_once_and_its_outage_does_no_harm() -> None:
-    with Issuer() as issuer, Pierhead(trusting(issuer.url)) as server:
-        place = Place(server, issuer)
-        place.ping(place.token()).expect(200)
-        issuer.play(fails())
-        for _ in range(3):
-            place.ping(place.token()).expect(200)
-        issuer.play(None)
-        before = issuer.rotate()
-        assert "If it is new, it is known here in" in place.ping(place.token()).expect(401).message
-        server.reload(trusting(issuer.url, fresh_for="1m"))
-        wait_until(lambda: place.ping(place.token()).status == 200, 20, "the new key")
-        place.ping(before.id_token(aud=AUDIENCE)).expect(401)
-        assert issuer.asked == {DISCOVERY: 2, KEYS: 2}
-
-
-@pytest.fixture
-def vault(start_openbao: StartOpenBao) -> OpenBao:
-    """An issuer that nobody here wrote: its tokens carry what it knows of who asks for them."""
-    server = start_openbao()
-    server.furnish(JOBS, {})
-    server.policy(POLICY, "identity/oidc/token/*")
-    server.call("POST", "identity/oidc/config", {"issuer": server.url}).expect(200, 204)
-    for algorithm in ("RS256", "ES256", "EdDSA"):
-        key = {"algorithm": algorithm, "allowed_client_ids": ["*"]}
-        server.call("POST", f"identity/oidc/key/{algorithm}", key).expect(200, 204)
-        role = {
-            "key": algorithm,
-            "client_id": AUDIENCE,
-            "ttl": "10m",
-            "template": '{"project_id": {{identity.entity.metadata.project_id}}}',
-        }
-        server.call("POST", f"identity/oidc/role/{algorithm}", role).expect(200, 204)
-    return server
-
-
-def entity(vault: OpenBao, name: str, project: int) -> str:
-    """A Vault token of somebody who belongs to this project."""
-    made = vault.call("POST", f"identity/entity/name/{name}", {"metadata": {"project_id": str(project)}})
-    accessor = vault.call("GET", "sys/auth").expect(200).body["data"]["jwt/"]["accessor"]
-    alias = {"name": name, "canonical_id": made.expect(200).body["data"]["id"], "mount_accessor": accessor}
-    vault.call("POST", "identity/entity-alias", alias).expect(200, 204)
-    job = JOBS.id_token(5, name)
-    return str(vault.log_in(job).expect(200).body["auth"]["client_token"])
-
-
-def issued(vault: OpenBao, token: str, algorithm: str) -> str:
-    return str(vault.call("GET", f"identity/oidc/token/{algorithm}", token=token).expect(200).body["data"]["token"])
-
-
-def test_tokens_of_a_real_issuer_are_taken_with_each_algorithm_and_after_its_key_rotates(vault: OpenBao) -> None:
-    mine, other = entity(vault, "server", 5), entity(vault, "elsewhere", 99)
-    issuer = f"{vault.url}/v1/identity/oidc"
-    config = trusting(issuer)
-    with Pierhead(config) as server, Issuer() as nobody:
-        place = Place(server, nobody)
-        for algorithm in ("RS256", "ES256", "EdDSA"):
-            answer = place.push(issued(vault, mine, algorithm), "branch-x")
-            assert answer.status == 201, (algorithm, answer.body)
-            assert "`project_id` is `99`, which fits no rule" in denied(place.ping(issued(vault, other, algorithm)))
-        before = issued(vault, mine, "RS256")
-        vault.call("POST", "identity/oidc/key/RS256/rotate", {"verification_ttl": "10m"}).expect(200, 204)
-        server.reload(trusting(issuer, fresh_for="1m"))
-        after = issued(vault, mine, "RS256")
-        wait_until(lambda: place.ping(after).status == 200, 20, "the new key")
-        place.ping(before).expect(200)
-        vault.seal()
-        place.ping(after).expect(200)
