@@ -7,14 +7,17 @@ from typing import Final
 
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
+from pierhead.domain import limits
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
 from pierhead.jobs.scrub import CheckDatabase, Scrub
 from pierhead.jobs.verify_blobs import Doubts, VerifyBlobs
+from pierhead.jobs.watch_accounts import WatchAccounts
 from pierhead.ports.faults import Faults
 from pierhead.ports.fills import FillStore
+from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 
 _PROBE_SECONDS: Final = 1.0
@@ -26,11 +29,12 @@ _VERIFY_SECONDS: Final = 10.0
 class Background:
     """The loops of one process. Those that must not run twice at once hold a lease in the database."""
 
-    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults) -> None:
+    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults, directory: Directory) -> None:
         self._parts = parts
         self._fills = fills
         self._proxies = proxies
         self._faults = faults
+        self._directory = directory
         self._holder = parts.entropy.token(8).hex()
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
@@ -51,6 +55,7 @@ class Background:
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
+            Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
         ]
         for loop in self.loops:
             loop.start()

@@ -37,7 +37,9 @@ class MainPort:
         storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, guide(house.settings))
-        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, house.settings.external_url)
+        desk = house.logins.desk
+        url = house.settings.external_url
+        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk)
         self.ops.trusted = house.settings.trusted_proxies
         self._siblings = Siblings(house.settings.data, self.ops.counted) if house.settings.workers > 1 else None
         self._tasks = [asyncio.ensure_future(self.ops.meter.watch_lag())]

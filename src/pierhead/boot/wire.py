@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import Final
 
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
-from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
-from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
-from pierhead.boot.first_start import admin_hash, known_admin_hash
+from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
+from pierhead.boot.logins import Logins
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
-from pierhead.domain.access import Principal, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
@@ -26,7 +23,7 @@ from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.v2.app import V2
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
-from pierhead.ports.metadata.store import Store, Tx
+from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import RepositoryRow
 from pierhead.repositories.fill import Fills
 from pierhead.repositories.group import Group
@@ -52,10 +49,10 @@ class House:
         self.blobs = blobs
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
-        self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
-        self._argon2 = Argon2()
+        self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids)
@@ -69,17 +66,16 @@ class House:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
+        logins = await self.logins.prepare(settings, secrets, self.settings.data)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
         )
+        warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = secrets.warnings
+        self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
-        self.guard.replace((PasswordSource(accounts, self._argon2),))
         self.v2.replace(self.table)
 
     def _repositories(
@@ -182,24 +178,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external))
-
-
-async def _accounts(
-    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2
-) -> dict[str, PasswordAccount]:
-    later = [stage.repository for stage in settings.stages[1:]]
-    hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
-    accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later, settings.roles)), hashed)
-        for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
-    }
-    first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
-    accounts.setdefault("admin", first)
-    return accounts
-
-
-async def _hash(account: ResolvedAccount, argon2: Argon2) -> str | None:
-    if account.password_hash is not None:
-        return account.password_hash.value
-    return None if account.password is None else await argon2.hash(account.password.value)
+    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])

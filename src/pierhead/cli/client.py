@@ -48,7 +48,8 @@ class Client:
         self.server = server.rstrip("/")
         self.now: datetime | None = None
         self._prefix = parts.path.rstrip("/")
-        self._user = user
+        self.user = user
+        self.password = password
         self._headers = {"Accept": "application/json", "User-Agent": "pierhead"}
         if user:
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
@@ -89,6 +90,10 @@ class Client:
         self._connection.timeout = _LONG_SECONDS
         return self._ask("POST", path, {})
 
+    def send(self, method: str, *path: str, body: Json) -> Json:
+        """A document with a method that changes something. Raises Fault."""
+        return self._ask(method, path, {}, body)
+
     def health(self) -> str:
         """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
         status, _, body = self._send("GET", "/health")
@@ -97,11 +102,11 @@ class Client:
             raise Fault(f"{self.server} is not ready: {text}")
         return text
 
-    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str]) -> Json:
+    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], sent: Json | None = None) -> Json:
         target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
         if query:
             target += "?" + urlencode(query)
-        status, content_type, body = self._send(method, target)
+        status, content_type, body = self._send(method, target, None if sent is None else json.dumps(sent).encode())
         try:
             document: object = json.loads(body)
         except ValueError:
@@ -116,16 +121,17 @@ class Client:
         return document
 
     def _refused(self, problem: Json) -> Fault:
-        if problem.get("status") == 401 and not self._user:
+        if problem.get("status") == 401 and not self.user:
             return Fault(f"{self.server} wants a login: set PIERHEAD_USER and PIERHEAD_PASSWORD.", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
 
-    def _send(self, method: str, target: str) -> tuple[int, str, bytes]:
+    def _send(self, method: str, target: str, sent: bytes | None = None) -> tuple[int, str, bytes]:
+        headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
         with _waiting(self.server):
             try:
-                self._connection.request(method, self._prefix + target, headers=self._headers)
+                self._connection.request(method, self._prefix + target, body=sent, headers=headers)
                 response = self._connection.getresponse()
                 body = response.read()
             except ssl.SSLCertVerificationError as error:

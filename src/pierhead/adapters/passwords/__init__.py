@@ -36,9 +36,9 @@ class PasswordAccount:
     renewed: Callable[[], Awaitable[str | None]] | None = None
 
 
-def hash_password(password: str) -> str:
-    """An Argon2id hash in PHC form; takes tens of milliseconds."""
-    return _HASHER.hash(password)
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """An Argon2id hash in PHC form; takes tens of milliseconds. Without ``salt``, 16 bytes, a random one is taken."""
+    return _HASHER.hash(password, salt=salt)
 
 
 class Argon2:
@@ -47,10 +47,10 @@ class Argon2:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, salt: bytes | None = None) -> str:
         """An Argon2id hash in PHC form."""
         async with self._turns:
-            return await asyncio.to_thread(hash_password, password)
+            return await asyncio.to_thread(hash_password, password, salt)
 
     async def fits(self, hashed: str, password: str) -> bool:
         """Whether ``hashed`` (PHC form) was made of ``password``; False for a hash that cannot be read."""
