@@ -114,6 +114,7 @@ class MainPort:
             [proxy.status() for proxy in self._house.proxies.proxies],
             self._house.store.commits,
             {name: sink.dropped for name, sink in self._sinks.items()},
+            self._house.logins.rotating.old_logins,
         )
 
     def others(self) -> Sequence[Counted]:

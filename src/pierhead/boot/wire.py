@@ -52,7 +52,7 @@ class House:
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
-        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory, self.logins.rotating)
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids)
@@ -66,7 +66,7 @@ class House:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        logins = await self.logins.prepare(settings, secrets, self.settings.data)
+        logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
@@ -105,6 +105,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self.logins.close()
         await self.store.close()
         self.blobs.close()
 

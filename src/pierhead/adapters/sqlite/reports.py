@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
-from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
+from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
