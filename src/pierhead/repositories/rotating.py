@@ -91,14 +91,29 @@ class RotatingPassword:
     # --- looking again -----------------------------------------------------------------------------------------------
 
     async def look_again(self, tried: Sequence[str]) -> Sequence[str]:
-        """Waits a moment at most; how often the source is asked does not grow with how often this is called."""
-        now = self._tools.clock.monotonic()
-        if self._reading is not None or now >= self._asked + limits.SECRET_READ_PAUSE_SECONDS:
+        """Waits seconds at most; how often the source is asked does not grow with how often this is called."""
+        if await self._worth_reading():
             await asyncio.wait({self.read_soon()}, timeout=limits.SECRET_LOGIN_WAIT_SECONDS)
         if self.state is None and (self._reading is not None or self.problem is not None):
             told = self._told or "it is still being asked for"
             raise Unavailable(f"The password cannot be checked just now: {told}. Try again in a moment.")
         return [one for one in self.hashes() if one not in tried]
+
+    async def _worth_reading(self) -> bool:
+        """Whether the source may say something else than when it was read last."""
+        if self._reading is not None:
+            return True
+        stamp = self.source.stamp()
+        if stamp is not None:
+            return stamp != self._stamp
+        early = self._asked + limits.SECRET_READ_PAUSE_SECONDS - self._tools.clock.monotonic()
+        if early <= 0:
+            return True
+        if self.problem is not None:
+            return False  # it has just failed to answer, and would keep who asks for nothing
+        asked = self._asked
+        await asyncio.sleep(early)
+        return self._asked == asked  # else somebody has read meanwhile
 
     def tick(self) -> None:
         """Begins to read if it is time; ends a grace that is over."""

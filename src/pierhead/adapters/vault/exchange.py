@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Exchange:
             return SecretAway(f"{self.name} does not speak TLS as it should", "Vault cannot be reached")
         if isinstance(fault, aiohttp.ClientConnectorError | OSError):
             cause = fault.os_error if isinstance(fault, aiohttp.ClientConnectorError) else fault
-            why = shown((cause.strerror or type(cause).__name__).lower())
+            why = shown(os.strerror(cause.errno).lower() if cause.errno else type(cause).__name__)
             return SecretAway(f"{self.name} cannot be reached ({why})", "Vault cannot be reached")
         return self._odd(type(fault).__name__)
 
