@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pierhead.boot.settings import Settings
@@ -13,7 +13,6 @@ from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
-from pierhead.jobs.reread_passwords import RereadPasswords
 from pierhead.jobs.scrub import CheckDatabase, Scrub
 from pierhead.jobs.verify_blobs import Doubts, VerifyBlobs
 from pierhead.jobs.watch_accounts import WatchAccounts
@@ -21,7 +20,6 @@ from pierhead.ports.faults import Faults
 from pierhead.ports.fills import FillStore
 from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
-from pierhead.repositories.rotating import RotatingPassword
 
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
@@ -32,25 +30,18 @@ _VERIFY_SECONDS: Final = 10.0
 class Background:
     """The loops of one process. Those that must not run twice at once hold a lease in the database."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        fills: FillStore,
-        proxies: Proxies,
-        faults: Faults,
-        directory: Directory,
-        passwords: Callable[[], Iterable[RotatingPassword]],
-    ) -> None:
+    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults, directory: Directory) -> None:
         self._parts = parts
         self._fills = fills
         self._proxies = proxies
         self._faults = faults
         self._directory = directory
-        self._passwords = passwords
         self._holder = parts.entropy.token(8).hex()
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
         self.doubts = Doubts()
+        self.more: Callable[[], Sequence[Loop]] = tuple
+        """Makes loops of other owners, which run as long as these."""
 
     async def restart(self, settings: Settings) -> None:
         """Ends the loops that run and begins with those of ``settings``."""
@@ -68,7 +59,7 @@ class Background:
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
-            Loop("passwords", RereadPasswords(self._passwords), limits.SECRET_LOOK_SECONDS),
+            *self.more(),
         ]
         for loop in self.loops:
             loop.start()

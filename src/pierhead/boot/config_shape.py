@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_values as values
 from pierhead.boot import config_values_vault as vault_values
-from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings
+from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings, TokenSettings
 from pierhead.domain import limits
 from pierhead.domain.access import Right
 from pierhead.domain.names import RepositoryName
@@ -23,6 +23,9 @@ _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
 _SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_TOKENS: Final = TokenSettings()
+_TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
+_TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -157,6 +160,12 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class TokensShape(Shape):
+    lifetime: Annotated[int, PlainValidator(values.duration(_TOKEN_MIN, _TOKEN_MAX))] = _TOKENS.lifetime_seconds
+    refresh: Switch = _TOKENS.refresh
+    refresh_lifetime: Annotated[int, PlainValidator(values.duration("1d", "3650d"))] = _TOKENS.refresh_seconds
+
+
 class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
 
@@ -188,7 +197,8 @@ class TopShape(Shape):
     roles: dict[str, object] = {}
     vault: VaultShape | None = None
     passwords: PasswordsShape = PasswordsShape()
-    anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
+    anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
+    tokens: TokensShape = TokensShape()
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
     limits: LimitsShape = LimitsShape()
@@ -216,6 +226,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ReclaimShape,
+    TokensShape,
     LogShape,
     LimitsShape,
 )

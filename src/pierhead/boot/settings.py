@@ -186,6 +186,15 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """How long bearer tokens hold, whether clients get refresh tokens, and how long those hold."""
+
+    lifetime_seconds: int = 300
+    refresh: bool = False
+    refresh_seconds: int = limits.REFRESH_TOKEN_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
@@ -208,6 +217,7 @@ class Settings:
     vault: VaultSection | None = None
     grace_seconds: int = 3600
     anonymous: str = "none"
+    tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"

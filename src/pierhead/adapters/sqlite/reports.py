@@ -9,6 +9,7 @@ import apsw
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
@@ -20,6 +21,7 @@ from pierhead.ports.metadata.values import (
     ImageRow,
     ManifestId,
     Reclaimable,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -145,6 +147,14 @@ class SqliteReports:
         """One value."""
         found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
         return found if isinstance(found, str) else None
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark."""
+        return refresh_of(self._connection, mark)
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's refresh tokens."""
+        return refreshes_of(self._connection, account)
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""

@@ -10,6 +10,7 @@ import msgspec
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
     SqliteImages,
@@ -90,6 +91,7 @@ class Transaction:
         self.roles = SqliteRoles(connection)
         self.access_tokens = SqliteAccessTokens(connection, self._moment)
         self.uses = SqliteUses(connection)
+        self.refreshes = SqliteRefreshes(connection)
 
     @property
     def now(self) -> int:

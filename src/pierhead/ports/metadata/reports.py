@@ -13,6 +13,7 @@ from pierhead.ports.metadata.values import (
     BlobRow,
     ImageRow,
     Reclaimable,
+    RefreshRow,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -46,6 +47,12 @@ class Reports(Protocol):
 
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark, ended or not."""
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's, the newest first."""
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""

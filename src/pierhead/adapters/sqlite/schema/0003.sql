@@ -1,0 +1,1 @@
+-- Another change of the schema takes this place; nothing is done here.
