@@ -42,17 +42,20 @@ def measure(folder: Path, *, small: bool) -> tuple[str, str]:
         found += tokens.rows(ours, folder, seconds, rounds)
     sha256 = rows.hashing(large)
     goals = [*rows.goals(found, sha256), tokens.goal(found)]
-    for tags in (100,) if small else (1_000, 1_000_000):
-        found += growth.growth(folder / f"tags-{tags}", tags, seconds)
+    stored, picked = ((100, 1_000), 100) if small else ((1_000, 1_000_000), 1_000)
+    grown = growth.growth(folder, stored, picked, seconds, rounds)
+    found += grown
+    goals += growth.goals(grown, stored, picked)
     rest, most = growth.memory(
         folder / "memory", (8 << 20) if small else (1 << 30), 4 if small else 50, 1 if small else 20
     )
+    goals += growth.memory_goals(rest, most)
     size = "8 MiB" if small else "1 GiB"
     note = (
         f"SHA-256 of the large blob alone: {sha256 / 1000:.1f} ms. Memory: {rest:.0f} MiB at rest with three ports, "
         f"{most:.0f} MiB at most while clients push and pull blobs of {size}."
     )
-    return report.table(found, goals, [note]), report.picture(found)
+    return report.table(found, goals, [growth.note(grown, stored, picked), "", note]), report.picture(found)
 
 
 if __name__ == "__main__":

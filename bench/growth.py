@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
 
-from bench.processes import memory_mib, wrk
-from bench.rows import Row
+from bench.processes import Run, memory_mib, wrk
+from bench.rows import Goal, Row
 from bench.servers import NAME, pierhead
 from tests.peers.images import Blob, random_bytes
 from tests.peers.pierhead import Pierhead, house
@@ -22,31 +23,84 @@ from tests.peers.wire import Wire
 _TAGS_PER_IMAGE = 100
 _PULLED_BYTES_MAX = 200 << 20
 _LUA = """
-local n = 0
 request = function()
-  n = (n * 1103515245 + 12345) % 2147483648
-  local tag = n % COUNT
+  local tag = math.random(0, PICKED - 1) * APART
   return wrk.format("GET", string.format("/v2/filled/image-%d/manifests/t-%d", math.floor(tag / 100), tag))
 end
 """
 
 
-def growth(folder: Path, tags: int, seconds: float) -> list[Row]:
-    """Starts on a data folder that holds ``tags`` tags: seconds until ready, then pulls of tags at random."""
-    first = Pierhead(house(), folder)
-    with first:
-        pass
-    fill(first.data / "pierhead.db", tags)
-    began = time.monotonic()
-    with pierhead(folder, {}) as subject:
-        ready = time.monotonic() - began
-        script = folder / "random.lua"
-        script.write_text(_LUA.replace("COUNT", str(tags)))
-        run = wrk(subject.pid, subject.url("/"), seconds, subject.headers, str(script))
-    return [
-        Row(f"ready with {tags:,} tags (µs)", "pierhead", ready * 1e6, 0.0),
-        Row(f"manifest by random tag of {tags:,}", "pierhead", run.each, run.rate),
+def growth(folder: Path, stored: Sequence[int], picked: int, seconds: float, rounds: int) -> list[Row]:
+    """For each number of ``stored`` tags: seconds until ready, and pulls of ``picked`` of them, spread evenly.
+
+    The same requests are made at every size, so that only what is stored differs. Beside them, of the largest: pulls
+    of any tag that there is, hardly one of which was asked for before. The servers run together and take turns.
+    """
+    found: list[Row] = []
+    runs: dict[str, list[Run]] = {}
+    with contextlib.ExitStack() as running:
+        subjects = []
+        for tags in stored:
+            place = folder / f"tags-{tags}"
+            with Pierhead(house(), place) as first:
+                pass
+            fill(first.data / "pierhead.db", tags)
+            ready = min(_seconds_until_ready(place) for _ in range(rounds))
+            found.append(Row(f"ready with {tags:,} tags (µs)", "pierhead", ready * 1e6, 0.0))
+            subject = running.enter_context(pierhead(place, {}))
+            subjects.append((_among(picked, tags), subject, _script(place, picked, tags // picked)))
+        subjects.append((_any(stored[-1]), subject, _script(place, stored[-1], 1)))
+        for _ in range(rounds):
+            for what, subject, script in subjects:
+                run = wrk(subject.pid, subject.url("/"), seconds, subject.headers, script)
+                runs.setdefault(what, []).append(run)
+    return found + [
+        Row(what, "pierhead", min(run.each for run in done), max(run.rate for run in done))
+        for what, done in runs.items()
     ]
+
+
+def goals(rows: Sequence[Row], stored: Sequence[int], picked: int) -> list[Goal]:
+    """What must not grow, of the rows that ``growth`` returned."""
+    each = {row.what: row.each for row in rows}
+    few, many = (each[_among(picked, tags)] for tags in (stored[0], stored[-1]))
+    ready = each[f"ready with {stored[-1]:,} tags (µs)"]
+    return [
+        Goal(
+            f"{picked:,} tags among {stored[-1]:,}: times what they cost among {stored[0]:,}", many / few, 1.25, False
+        ),
+        Goal(f"ready with {stored[-1]:,} tags: seconds", ready / 1e6, 1, False),
+    ]
+
+
+def note(rows: Sequence[Row], stored: Sequence[int], picked: int) -> str:
+    """What the row beside them says."""
+    each = {row.what: row.each for row in rows}
+    times = each[_any(stored[-1])] / each[_among(picked, stored[0])]
+    return (
+        f"Any of {stored[-1]:,} tags at random costs {times:.2f} times as much as {picked:,} among {stored[0]:,}: "
+        "hardly one was asked for before, so nothing of it is remembered."
+    )
+
+
+def _among(picked: int, stored: int) -> str:
+    return f"manifest by tag, {picked:,} of {stored:,}"
+
+
+def _any(stored: int) -> str:
+    return f"manifest by tag, any of {stored:,}"
+
+
+def _script(folder: Path, picked: int, apart: int) -> str:
+    script = folder / f"any-of-{picked}.lua"
+    script.write_text(_LUA.replace("PICKED", str(picked)).replace("APART", str(apart)))
+    return str(script)
+
+
+def _seconds_until_ready(folder: Path) -> float:
+    began = time.monotonic()
+    with Pierhead(house(), folder):
+        return time.monotonic() - began
 
 
 def fill(database: Path, tags: int) -> None:
@@ -99,6 +153,15 @@ _TABLES = (
         _tags,
     ),
 )
+
+
+def memory_goals(rest: float, most: float) -> list[Goal]:
+    """Of MiB as ``memory`` returns them, in MB."""
+    rest, most = (mebibytes * 1.048576 for mebibytes in (rest, most))
+    return [
+        Goal("memory at rest, MB", rest, 80, False),
+        Goal("memory while clients push and pull, MB above that", most - rest, 200, False),
+    ]
 
 
 def memory(folder: Path, size: int, clients: int, seconds: float) -> tuple[float, float]:

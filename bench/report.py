@@ -18,7 +18,7 @@ def table(rows: Sequence[Row], goals: Sequence[Goal], notes: Sequence[str]) -> s
     for goal in goals:
         sign = "at least" if goal.least else "at most"
         lines.append(
-            f"| {goal.what} | {goal.ratio:.1f} | {sign} {goal.bound:g} | {'ok' if goal.met else '**missed**'} |"
+            f"| {goal.what} | {goal.ratio:.3g} | {sign} {goal.bound:g} | {'ok' if goal.met else '**missed**'} |"
         )
     return "\n".join([*lines, "", *notes, ""])
 

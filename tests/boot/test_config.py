@@ -341,7 +341,7 @@ def test_every_example_in_the_document_is_accepted(tmp_path: Path) -> None:
     named += "  docker-hosted-prod: {type: hosted}\n"
     for text in examples:
         text = text.replace("/etc/pierhead/tls", str(tmp_path))
-        if "stages:" in text or "roles:\n" in text:
+        if "stages:" in text or "roles:\n" in text or "trust:\n" in text:
             text += "repositories:\n" + named
         if "type: group" in text:
             text += named + '  docker-proxy-dockerhub: {type: proxy, upstream: "https://registry-1.docker.io"}\n'

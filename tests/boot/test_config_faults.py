@@ -60,6 +60,11 @@ def test_a_fault_of_stages_and_accounts_is_one_exact_line(text: str, sentences: 
     check(f"{text}\n" + shifted(TWO_HOSTED + "  g: {type: group, members: [h]}"), sentences)
 
 
+@pytest.mark.parametrize(("text", "sentences"), [*cases(5), *cases(6)])
+def test_a_fault_of_roles_and_of_services_and_trust_is_one_exact_line(text: str, sentences: list[str]) -> None:
+    check(f"{text}\n" + shifted(TWO_HOSTED + "  g: {type: group, members: [h]}"), sentences)
+
+
 def test_a_tab_is_refused_with_what_to_do() -> None:
     assert faults_of("a:\n\t- b") == (
         "c.yaml line 2: not YAML: found character '\\t' that cannot start any token. Indent with spaces.",

@@ -123,7 +123,7 @@ class TagsContract(MetadataFixtures):
             await store.write(lambda tx: once.push_image(tx, "second", "1.1", "1.0", "1.2"))
         assert [await pointed_at(store, once, tag) for tag in ("1.1", "1.2")] == [None, None]
         second = Digest.of(manifest(b'{"text": "second"}'))
-        assert await store.lookups.manifest((once.repository.id,), once.image, second) == []
+        assert not await store.lookups.manifest((once.repository.id,), once.image, second)
         third = await store.write(lambda tx: once.push_image(tx, "third", "1.1", "1.2"))
         assert [await pointed_at(store, once, tag) for tag in ("1.1", "1.2")] == [third, third]
         assert await check_chain() == 2
@@ -197,7 +197,7 @@ class ManifestsContract(MetadataFixtures):
         await store.write(lambda tx: delete_manifest(tx, dev.deletion(), digest))
         assert await pointed_at(store, uat, "1.0") == digest
         assert await pointed_at(store, dev, "1.0") is None
-        assert await store.lookups.manifest((dev.repository.id,), dev.image, digest) == []
+        assert not await store.lookups.manifest((dev.repository.id,), dev.image, digest)
 
     async def test_ids_are_never_used_again(self, store: Store) -> None:
         dev = await shelf(store)

@@ -29,10 +29,23 @@ def members(template: str, count: int = GROUP) -> str:
 
 
 INDEXES = {
-    "tag": (members(lookups.TAG), ["images_by_name (repository_id=? AND name=?)", "tags_open (image_id=? AND name=?)"]),
+    "tag": (
+        members(lookups.TAG),
+        [
+            *["images_by_name (repository_id=? AND name=?)", "tags_open (image_id=? AND name=?)"],
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
+        ],
+    ),
     "manifest": (
         members(lookups.MANIFEST),
-        ["manifests_1 (digest=?)", "images_by_name (repository_id=?", "PRIMARY KEY (image_id=? AND manifest_id=?)"],
+        [
+            *[
+                "manifests_1 (digest=?)",
+                "images_by_name (repository_id=?",
+                "PRIMARY KEY (image_id=? AND manifest_id=?)",
+            ],
+            "INTEGER PRIMARY KEY",
+        ],
     ),
     "blob": (
         members(lookups.BLOB),

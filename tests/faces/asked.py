@@ -9,6 +9,7 @@ from typing import cast
 from multidict import CIMultiDict
 
 from pierhead.faces.door.ask import Ask, Body, Pace
+from pierhead.faces.door.tap import Tap
 
 
 @dataclass
@@ -27,6 +28,12 @@ class _Line:
         raise AssertionError
 
     def say_continue(self) -> None:
+        raise AssertionError
+
+    def tap(self, left: int) -> Tap:
+        raise AssertionError
+
+    def untap(self, tap: Tap) -> None:
         raise AssertionError
 
 

@@ -28,6 +28,7 @@ TOO_LITTLE = {
     Need.DELETE: "svc-orchestrator",
     Need.OPERATE: "svc-orchestrator",
     Need.ADMINISTER: "svc-orchestrator",
+    Need.AUDIT: "svc-promoter",
 }
 
 

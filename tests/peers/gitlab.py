@@ -27,10 +27,10 @@ Claims = dict[str, Any]
 class GitLab:
     """An issuer with one RSA key. `url` is its `iss`, and the audience of its tokens unless a job asks for another."""
 
-    def __init__(self, url: str = GITLAB, kid: str = "first") -> None:
+    def __init__(self, url: str = GITLAB, kid: str = "first", key: RSAKey | None = None) -> None:
         self.url = url
         self.kid = kid
-        self._key = RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
+        self._key = key or RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
     @property
     def public_pem(self) -> str:

@@ -24,7 +24,6 @@ WEBHOOKS = "webhooks and replication"
 # Row -> the issue that brings what it is about.
 PENDING: dict[int, str] = {
     79: PAGES,
-    **dict.fromkeys([96, 97, 98, 100], IDENTITY),
     **dict.fromkeys([117, *range(120, 124)], TRAIN),
     144: PAGES,
     145: PAGES,

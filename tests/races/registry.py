@@ -29,6 +29,7 @@ from pierhead.ports.faults import Faults, NoFaults
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Missing, StoredBlob
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 from tests.contracts.rows import manifest
 
@@ -160,6 +161,7 @@ async def registry(
             lease=lease,
             uploads_per_account=1000,
             blob_bytes_max=2**30,
+            sessions=Sessions(alone=True),
         )
         yield Registry(parts, Hosted(name, row.id, parts), store, blobs, quarantine)
     finally:

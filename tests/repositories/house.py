@@ -35,6 +35,7 @@ from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import ComingBlob, Found, Missing, Repository, StoredBlob
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import CacheSettings, Proxy
+from pierhead.repositories.sessions import Sessions
 from tests.contracts.upstream import PATIENT, ShiftedClock
 
 ANNA = Principal("anna", rules_of(["deployer"], ()))
@@ -64,7 +65,8 @@ class House:
         self.store = store
         self.blobs = blobs
         self.clock = clock
-        self.parts = Parts(store, blobs, clock, SystemEntropy(), 3_600_000_000, 100, limits.BLOB_BYTES_MAX)
+        sessions = Sessions(alone=True)
+        self.parts = Parts(store, blobs, clock, SystemEntropy(), 3_600_000_000, 100, limits.BLOB_BYTES_MAX, sessions)
         self.fill_store = FileFills(blobs)
         self.fills = Fills(store, blobs, self.fill_store, limits.BLOB_BYTES_MAX)
         self._closing = AsyncExitStack()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
+from typing import Final
 
 from pierhead.commits.blob import Place
-from pierhead.commits.upload import cancel_upload, open_upload
+from pierhead.commits.upload import cancel_upload, may_open, open_upload, save_uploads
 from pierhead.domain import limits
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
@@ -18,28 +20,43 @@ from pierhead.ports.metadata.values import UploadRow
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.landing import land
 
+_QUICK_SECONDS: Final = 0.1
+"""A batch that came within this time is of a client that keeps a thread busy."""
+
 Pieces = Callable[[], Awaitable[list[bytes]]]
 """Gives the next pieces of a body, none at its end."""
+Pour = Callable[[Incoming], Awaitable[int]]
+"""Has the next bytes of a body drawn, and tells how many; 0 if only ``Pieces`` has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came."""
+    """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came.
+
+    ``pour`` is the cheap way to a long body, where there is one.
+    """
 
     pieces: Pieces
     length: int | None
     content_range: str | None
+    pour: Pour | None = None
 
 
 async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
-    """Opens a session and returns its id. Raises RepositoryReadOnly, TooManyUploads."""
+    """Opens a session and returns its id. Raises RepositoryReadOnly, TooManyUploads.
+
+    A process that is alone makes no row of it before it has to; see ``repositories/sessions``.
+    """
     parts = hosted.parts
     upload = parts.entropy.token(16).hex()
     row = UploadRow(upload, hosted.row_id, grant.image, grant.principal.name, algorithm, parts.clock.now(), None)
-    await parts.store.write(
-        lambda tx: open_upload(tx, row, hosted.name, parts.uploads_per_account),
-        durable=False,
-    )
+    most, sessions = parts.uploads_per_account, parts.sessions
+    if sessions.alone:
+        policy, count = await parts.store.lookups.opening(hosted.row_id, row.account)
+        may_open(policy, count + sessions.count(row.account), row, hosted.name, most)
+        sessions.begin(row, row.created - limits.UPLOAD_IDLE_SECONDS_MAX * 1_000_000)
+    else:
+        await parts.store.write(lambda tx: open_upload(tx, row, hosted.name, most), durable=False)
     return upload
 
 
@@ -80,13 +97,17 @@ async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Diges
             return
         raise UploadUnknown
     incoming = await _taken(hosted, row, chunk)
+    sessions = hosted.parts.sessions
+    place = _place(hosted, grant, upload, sessions.find(upload))
     try:
-        await land(incoming, digest, _place(hosted, grant, upload), hosted.parts.store, hosted.parts.blobs)
+        await land(incoming, digest, place, hosted.parts.store, hosted.parts.blobs)
+        sessions.take(upload)
     except DigestMismatch:
-        await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+        await _cancelled(hosted, upload)
         raise
     except UploadUnknown:
         # The same request, sent twice at once: the other one has ended the session meanwhile.
+        sessions.take(upload)
         if (await _session(hosted, grant, upload, ended=True)).ended != digest:
             raise
 
@@ -100,7 +121,7 @@ async def upload_offset(hosted: Hosted, grant: Grant, upload: str) -> int:
 async def abandon_upload(hosted: Hosted, grant: Grant, upload: str) -> None:
     """Forgets the session and its bytes. Raises UploadUnknown."""
     await _session(hosted, grant, upload)
-    if not await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False):
+    if not await _cancelled(hosted, upload):
         raise UploadUnknown
     try:
         await hosted.parts.blobs.drop(upload)
@@ -112,7 +133,7 @@ async def _session(hosted: Hosted, grant: Grant, upload: str, *, ended: bool = F
     """A session is bound to repository, image and account: another's is not there (CVE-2026-32589 was this)."""
     if len(upload) != 32 or not upload.isalnum() or not upload.isascii():
         raise UploadUnknown
-    row = await hosted.parts.store.lookups.upload(upload)
+    row = hosted.parts.sessions.find(upload) or await hosted.parts.store.lookups.upload(upload)
     if (
         row is None
         or row.repository != hosted.row_id
@@ -124,10 +145,26 @@ async def _session(hosted: Hosted, grant: Grant, upload: str, *, ended: bool = F
     return row
 
 
+async def _saved(hosted: Hosted, upload: str) -> None:
+    """A session whose bytes get a file has a row, or the file would be nobody's after a restart."""
+    row = hosted.parts.sessions.find(upload)
+    if row is not None:
+        await hosted.parts.store.write(lambda tx: save_uploads(tx, [row]), durable=False)
+        hosted.parts.sessions.take(upload)
+
+
+async def _cancelled(hosted: Hosted, upload: str) -> bool:
+    """Forgets a session; False if it was not open."""
+    if hosted.parts.sessions.take(upload) is not None:
+        return True
+    return await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+
+
 async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     blobs = hosted.parts.blobs
     try:
-        if blobs.held(row.id) is None:
+        # What has no row has no file.
+        if hosted.parts.sessions.find(row.id) is not None or blobs.held(row.id) is None:
             return await blobs.begin(row.id, row.algorithm, chunk.length)
         return await blobs.resume(row.id, row.algorithm)
     except UploadMissing:
@@ -139,6 +176,8 @@ async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
 
 async def _taken(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:
     """The session with the chunk behind what it held. If that fails the session keeps what came and goes on."""
+    if chunk.length is None or chunk.length > limits.BLOB_INLINE_BYTES_MAX:
+        await _saved(hosted, row.id)
     incoming = await _open(hosted, row, chunk)
     most = hosted.parts.blob_bytes_max
     try:
@@ -162,11 +201,14 @@ class _Batches:
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
         self._broken: Exception | None = None
+        self.quick = False
+        """Whether the last batch came fast enough that a thread should read the next one."""
 
     async def next(self) -> list[bytes]:
         """Empty at the end. Raises what the pieces raise."""
         if self._broken is not None:
             raise self._broken
+        since = monotonic()
         batch = await self._pieces()
         size = sum(map(len, batch))
         while batch and size < limits.CHUNK_BATCH_BYTES:
@@ -179,17 +221,21 @@ class _Batches:
                 break
             batch += more
             size += sum(map(len, more))
+        self.quick = size >= limits.CHUNK_BATCH_BYTES and monotonic() - since < _QUICK_SECONDS
         return batch
 
 
 async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int) -> None:
     """Writes the body. Raises BlobTooLarge, and SizeInvalid for a stream of another length than its range ``said``."""
-    if chunk.length == 0:
+    if chunk.length is not None and chunk.length <= limits.BLOB_INLINE_BYTES_MAX:
+        await _receive_small(incoming, chunk, chunk.length)
         return
-    start = size = incoming.size
+    start = incoming.size
     writing: asyncio.Task[None] | None = None
     batches = _Batches(chunk.pieces)
     try:
+        await _pour(incoming, chunk)
+        size = incoming.size
         while batch := await batches.next():
             size += sum(map(len, batch))
             if writing is not None:
@@ -199,6 +245,10 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
                 raise SizeInvalid(said, size - start)
             # The next batch is read while this one is hashed and written.
             writing = asyncio.create_task(incoming.append(batch))
+            if batches.quick and chunk.pour is not None:
+                await writing
+                await _pour(incoming, chunk)
+                size = incoming.size
     finally:
         if writing is not None:
             await writing
@@ -206,8 +256,26 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
         raise SizeInvalid(said, incoming.size - start)
 
 
+async def _receive_small(incoming: Incoming, chunk: Chunk, length: int) -> None:
+    """A body that one piece holds as a rule is not worth a task, nor asking once more to hear that it is over."""
+    while length > 0:
+        pieces = await chunk.pieces()
+        length -= sum(map(len, pieces))
+        await incoming.append(pieces)
+        if not pieces:
+            break
+
+
+async def _pour(incoming: Incoming, chunk: Chunk) -> None:
+    """As much of a long body as its client gives quickly; the door has the rest in pieces. Its length was judged."""
+    if chunk.pour is not None and (chunk.length or 0) >= limits.DRAW_BYTES_MIN:
+        while await chunk.pour(incoming) >= limits.DRAW_BYTES_MIN:
+            pass
+
+
 async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
     """Raises UploadRangeWrong if two small chunks began at once and the other one was quicker: the first stands."""
+    await _saved(hosted, upload)
     try:
         await incoming.keep()
     except StoreFailed as failure:
@@ -219,7 +287,7 @@ async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:
 
 async def _give_up(hosted: Hosted, incoming: Incoming, upload: str) -> None:
     await incoming.discard()
-    await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+    await _cancelled(hosted, upload)
 
 
 def _fits(size: int, most: int) -> None:
@@ -227,5 +295,5 @@ def _fits(size: int, most: int) -> None:
         raise BlobTooLarge(most)
 
 
-def _place(hosted: Hosted, grant: Grant, upload: str | None) -> Place:
-    return Place(hosted.row_id, hosted.name, grant.image, hosted.parts.lease, upload)
+def _place(hosted: Hosted, grant: Grant, upload: str | None, unsaved: UploadRow | None = None) -> Place:
+    return Place(hosted.row_id, hosted.name, grant.image, hosted.parts.lease, upload, unsaved=unsaved)

@@ -9,6 +9,7 @@ from typing import Final
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
@@ -23,6 +24,7 @@ from pierhead.repositories.parts import Parts
 
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
+_HEAD_LOOK_SECONDS: Final = 5.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
 _VERIFY_SECONDS: Final = 10.0
 
@@ -57,6 +59,7 @@ class Background:
             Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS),
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
+            Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
             *self.more(),

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pierhead.boot import config_rules as rules
+from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
@@ -27,6 +28,7 @@ from pierhead.boot.config_vault import check_places, place_of, vault_section
 from pierhead.boot.settings import (
     AccountSettings,
     Address,
+    AuditSettings,
     GroupSettings,
     HostedSettings,
     LimitSettings,
@@ -39,6 +41,7 @@ from pierhead.boot.settings import (
     TokenSettings,
 )
 from pierhead.domain.access import Rule, Rules
+from pierhead.domain.digest import Digest
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.patterns import Patterns, TagPatterns
 
@@ -68,7 +71,7 @@ def read(path: FilePath) -> bytes:
 def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
     """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
     tree = read_tree(content, source)
-    return _Assembly(tree, source).settings(data, listen)
+    return _Assembly(tree, source, Digest.of(content)).settings(data, listen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class _Repositories:
 class _Assembly:
     """One file on its way to Settings: shapes first, then what several keys must hold together."""
 
-    def __init__(self, tree: Tree, source: str) -> None:
+    def __init__(self, tree: Tree, source: str, digest: str) -> None:
+        self._digest = digest
         self._tree = tree
         self._source = source
         self._faults = Faults(source, tree.lines)
@@ -99,6 +103,8 @@ class _Assembly:
         stages = self._stages(top)
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
+        services = trust.services(top, self._faults, self._tree.lines)
+        trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
@@ -117,6 +123,8 @@ class _Assembly:
             roles=roles,
             vault=vault,
             grace_seconds=top.passwords.grace,
+            services=services,
+            trust=trusted,
             anonymous=top.anonymous,
             tokens=TokenSettings(
                 lifetime_seconds=top.tokens.lifetime,
@@ -135,7 +143,9 @@ class _Assembly:
                 connections=top.limits.connections,
             ),
             log_format=top.log.format,
+            audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
             workers=top.workers,
+            digest=self._digest,
             source=self._source,
             lines={dotted(path): line for path, line in self._tree.lines.items()},
         )

@@ -11,13 +11,23 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
+from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
 from pierhead.boot import config_values_vault as vault_values
-from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings, TokenSettings
+from pierhead.boot.settings import (
+    Address,
+    AuditSettings,
+    LimitSettings,
+    ProxySettings,
+    ReclaimSettings,
+    TokenSettings,
+    TrustSettings,
+)
 from pierhead.domain import limits
 from pierhead.domain.access import Right
-from pierhead.domain.names import RepositoryName
+from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.trust import Wanted
 
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
@@ -26,6 +36,8 @@ _SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceacco
 _TOKENS: Final = TokenSettings()
 _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
+_TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
+_AUDIT: Final = AuditSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -153,6 +165,37 @@ class PasswordsShape(Shape):
     grace: Grace = 3600
 
 
+class ServiceShape(Shape):
+    image: Annotated[ImageName, PlainValidator(claims.image_name)]
+    project_id: Annotated[str, PlainValidator(claims.id_text)] = ""
+    repository_id: Annotated[str, PlainValidator(claims.id_text)] = ""
+    owner: Annotated[str, PlainValidator(values.text)] = ""
+    description: Annotated[str, PlainValidator(values.text)] = ""
+
+
+class TrustShape(Shape):
+    issuer: Annotated[str, PlainValidator(claims.issuer_url)]
+    audience: Annotated[tuple[str, ...], PlainValidator(claims.audiences)]
+    jwks: Annotated[str | Path, PlainValidator(claims.keys_place)] | None = None
+    ca: PresentFile | None = None
+    algorithms: tuple[Annotated[str, PlainValidator(claims.algorithm)], ...] = _TRUST.algorithms
+    leeway: Annotated[int, PlainValidator(values.duration("0s", "5m"))] = _TRUST.leeway_seconds
+    fresh_for: Annotated[int, PlainValidator(values.duration("1m", "24h"))] = _TRUST.fresh_for_seconds
+    rules: tuple[object, ...]
+
+
+class TrustRuleShape(Shape):
+    """``claims`` and ``images`` may hold ``{service.…}``: then there is one rule for each service."""
+
+    name: Annotated[str, PlainValidator(values.text)] = ""
+    claims: Annotated[tuple[Wanted, ...], PlainValidator(claims.exact)]
+    like: Annotated[tuple[Wanted, ...], PlainValidator(claims.patterned)] = ()
+    rights: tuple[Annotated[Right, PlainValidator(claims.job_right)], ...]
+    repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
+    images: tuple[Annotated[str, PlainValidator(claims.templated(values.reserve_pattern))], ...] = ("*",)
+    tags: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] = ("*",)
+
+
 class ReclaimShape(Shape):
     lease: Pause = _RECLAIM.lease_seconds
     quarantine: Pause = _RECLAIM.quarantine_seconds
@@ -170,6 +213,11 @@ class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
 
 
+class AuditShape(Shape):
+    pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
+    sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
+
+
 class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
@@ -177,7 +225,7 @@ class LimitsShape(Shape):
 
 
 class TopShape(Shape):
-    """The keys at the margin. What stands under stages, repositories, roles and accounts is read one by one."""
+    """The keys at the margin. What stands under most of those that are mappings is read one by one."""
 
     listen: Listen = Address("127.0.0.1", 8081)
     external_url: Annotated[str, PlainValidator(values.external_url)] | None = None
@@ -199,8 +247,11 @@ class TopShape(Shape):
     passwords: PasswordsShape = PasswordsShape()
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
+    services: dict[str, object] = {}
+    trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
+    audit: AuditShape = AuditShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -225,8 +276,12 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     JwtShape,
     VaultShape,
     PasswordsShape,
+    ServiceShape,
+    TrustShape,
+    TrustRuleShape,
     ReclaimShape,
     TokensShape,
     LogShape,
+    AuditShape,
     LimitsShape,
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pierhead.adapters.passwords import hash_password
+from pierhead.commits.audit import PROGRAM, record
 from pierhead.ports.clock import Entropy
 from pierhead.ports.metadata.store import Store, Tx
 
@@ -40,6 +41,7 @@ async def reset_admin(store: Store, entropy: Entropy, data: Path) -> str:
     def commit(tx: Tx) -> None:
         tx.notes.put(_NOTE, hashed)
         tx.refreshes.revoke("admin", None)
+        record(tx, "password", PROGRAM, {"subject": "admin"}, {})
 
     await store.write(commit)
     return hashed

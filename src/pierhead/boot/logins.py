@@ -22,7 +22,7 @@ from pierhead.domain.refusals import Unavailable
 from pierhead.domain.secrets import PREFIX, fingerprint_of
 from pierhead.faces.door.guard import Guard, ReadToken
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.secrets import SecretGone
 from pierhead.repositories.directory import Account, Desk, Directory, FileAccount, FileKnows, Origin
@@ -94,9 +94,9 @@ class Logins:
         told = f"The configuration file wins over REST, which made these accounts or roles too: {names}."
         return (*prepared.warnings, told)
 
-    def enter(self, read_token: ReadToken) -> None:
-        """From now on the guard asks these sources, and ``read_token`` about bearer tokens."""
-        self._guard.replace(self._sources, read_token)
+    def enter(self, read_token: ReadToken, id_tokens: IdentitySource) -> None:
+        """From now on the guard asks these sources, ``id_tokens`` first, and ``read_token`` about bearer tokens."""
+        self._guard.replace((id_tokens, *self._sources), read_token)
 
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
         """Passwords of everybody who is there by now: another process may have made, changed or disabled somebody.

@@ -21,6 +21,7 @@ from pierhead.faces.ops.counted import Counted, Reading
 from pierhead.faces.ops.sink import Sink
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
+from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
 from pierhead.repositories.proxy import ProxyStatus
 
@@ -37,9 +38,10 @@ class MainPort:
         storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, guide(house.settings))
+        self.tail = Tail(house.store)
         desk = house.logins.desk
         url = house.settings.external_url
-        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk)
+        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk, house.told)
         self.ops.trusted = house.settings.trusted_proxies
         self._siblings = Siblings(house.settings.data, self.ops.counted) if house.settings.workers > 1 else None
         self._tasks = [asyncio.ensure_future(self.ops.meter.watch_lag())]
@@ -114,6 +116,7 @@ class MainPort:
             [proxy.status() for proxy in self._house.proxies.proxies],
             self._house.store.commits,
             {name: sink.dropped for name, sink in self._sinks.items()},
+            self._house.recorder.lost,
             self._house.logins.rotating.old_logins,
         )
 

@@ -78,6 +78,7 @@ class Process:
             ready(house)
             await self._stopped.wait()
         finally:
+            main.tail.end()
             await ports.close(self._drain_seconds)
             for task in self._tasks:
                 task.cancel()

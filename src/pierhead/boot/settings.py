@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
-from pierhead.domain.names import RepositoryName
+from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
 
@@ -167,6 +168,33 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """One service of the catalogue. ``project_id`` is GitLab's, ``repository_id`` GitHub's, as text, or empty."""
+
+    name: str
+    image: ImageName
+    project_id: str = ""
+    repository_id: str = ""
+    owner: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """One issuer of id_tokens. ``jwks`` is a URL or a file; None is what the issuer's discovery document names."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks: str | Path | None = None
+    ca: Path | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    leeway_seconds: int = 60
+    fresh_for_seconds: int = 300
+    rules: tuple[TrustRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReclaimSettings:
     """How long unreferenced blobs and idle upload sessions are left alone, and how often one looks."""
 
@@ -195,11 +223,24 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
+
+    pulls: str = "none"
+    sample: int = 100
+
+    @property
+    def every(self) -> int:
+        """One of how many pulls is told; 0 for none."""
+        return {"none": 0, "sampled": self.sample, "all": 1}[self.pulls]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
-    ``source`` is the file's name for sentences, ``lines`` the line of each key by its dotted path
-    (``repositories.docker-group.members``); neither counts when two of these are compared.
+    ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its
+    dotted path (``repositories.docker-group.members``); none of them counts when two of these are compared.
     """
 
     data: Path
@@ -216,12 +257,16 @@ class Settings:
     roles: Mapping[str, Rules] = field(default_factory=dict)
     vault: VaultSection | None = None
     grace_seconds: int = 3600
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
+    audit: AuditSettings = field(default_factory=AuditSettings)
     workers: int = 1
+    digest: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 

@@ -96,7 +96,9 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
         try:
             if settings.workers > 1:
                 return uvloop.run(_supervise(command, settings, lock, say)), ()
-            return uvloop.run(Process(command.settings, Inherited()).run(lambda house: _greet(house, say))), ()
+            read = [settings]  # now; later the file is read again
+            process = Process(lambda: read.pop() if read else command.settings(), Inherited())
+            return uvloop.run(process.run(lambda house: _greet(house, say))), ()
         finally:
             os.close(lock)
     except ConfigFaults as faults:

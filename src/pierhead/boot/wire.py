@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +15,27 @@ from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
+from pierhead.boot.marks import marks
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.tokens import TokenWorks
+from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
+from pierhead.commits.audit import record_settings
+from pierhead.commits.upload import save_uploads
 from pierhead.domain import limits
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.door.realm import Realm
+from pierhead.faces.door.told import Told
 from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
+from pierhead.jobs.keep_record import Recorder
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reread_passwords import RereadPasswords
 from pierhead.ports.clock import Clock, Entropy
@@ -39,6 +47,7 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -59,17 +68,20 @@ class House:
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.repositories: dict[RepositoryName, Repository] = {}
-        self.guard = Guard((), parts.clock, parts.entropy)
+        self.ids = RequestIds(parts.entropy)
+        self.recorder = Recorder(store, parts.clock)
+        self.told = Told(self.recorder, parts.clock, self.ids)
+        self.guard = Guard((), parts.clock, parts.entropy, self.told)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.background.more = lambda: [
             self.token_works.tending(self.guard.forget_tokens),
             Loop("passwords", RereadPasswords(self.logins.rotating), limits.SECRET_LOOK_SECONDS),
         ]
+        self._id_tokens = TrustedIssuers(parts.clock)
         self.table = Table((), "")
-        self.ids = RequestIds(parts.entropy)
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings))
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told)
         self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
@@ -79,10 +91,11 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
-        self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
+        old = self.parts
+        self.parts = _parts(settings, self.store, self.blobs, old.clock, old.entropy, old.sessions)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
@@ -91,9 +104,11 @@ class House:
         self.settings = settings
         self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
+        self.told.knows = lambda name: name in self.logins.directory.accounts
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
-        self.logins.enter(read_token)
+        self.logins.enter(read_token, await self._id_tokens.source(settings.trust))
         self.v2.replace(self.table, self._challenger(settings))
+        self.v2.tell_pulls(settings.audit.every)
 
     def _keeping(self) -> Keeping:
         tokens = self.settings.tokens
@@ -130,6 +145,11 @@ class House:
         await self.background.stop()
         await self.proxies.close()
         await self.logins.close()
+        await self._id_tokens.close()
+        await self.recorder.close()
+        if rows := self.parts.sessions.take_all():
+            with contextlib.suppress(Unavailable):
+                await self.store.write(lambda tx: save_uploads(tx, rows))
         await self.store.close()
         self.blobs.close()
 
@@ -145,12 +165,15 @@ async def open_house(
     _make_folder(data)
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
-    house = House(settings, _parts(settings, store, blobs, clock, entropy), store, blobs, faults)
+    parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
+    house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
     return house
 
 
-def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy) -> Parts:
+def _parts(
+    settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Clock, entropy: Entropy, sessions: Sessions
+) -> Parts:
     return Parts(
         store,
         blobs,
@@ -159,12 +182,20 @@ def _parts(settings: Settings, store: SqliteStore, blobs: FileBlobs, clock: Cloc
         settings.reclaim.lease_seconds * 1_000_000,
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
+        sessions,
     )
 
 
 def _make_folder(data: Path) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(data, 0o700)
+
+
+def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
+    """The record tells of another configuration in the transaction that brings it into force."""
+    rows = _ensure_rows(tx, settings)
+    record_settings(tx, settings.source, settings.digest, marks(settings))
+    return rows
 
 
 def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:

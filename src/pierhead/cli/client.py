@@ -33,6 +33,10 @@ class Fault(Exception):
         self.problem = problem
 
 
+class Unreachable(Fault):
+    """Nobody answered, or not now: the same may work later."""
+
+
 class Client:
     """One connection to one server. ``now`` is the server's clock as of its last answer."""
 
@@ -70,16 +74,44 @@ class Client:
         assert isinstance(found, list)
         return found
 
-    def pages(self, *path: str, **query: str) -> Iterator[Json]:
-        """The items of all pages of a list, as they come. Raises Fault."""
+    def pages(self, *path: str, most: int | None = None, **query: str) -> Iterator[Json]:
+        """The items of all pages of a list, as they come, at most so many. Raises Fault."""
         given = {name: value for name, value in query.items() if value}
-        more = {"limit": str(_PAGE_ITEMS)}
+        more = {"limit": str(min(most or _PAGE_ITEMS, _PAGE_ITEMS))}
+        left = most
         while True:
             page = self._ask("GET", path, {**given, **more})
-            yield from page["items"]
-            if page["next"] is None:
+            yield from page["items"][:left]
+            left = None if left is None else left - len(page["items"])
+            if page["next"] is None or (left is not None and left <= 0):
                 return
             more["cursor"] = page["next"]
+
+    def lines(self, *path: str, **query: str) -> Iterator[bytes]:
+        """Lines of an answer that has no end, as they come; ends when the server ends it or the connection breaks.
+
+        Raises Fault; Unreachable if nobody answers, or not now.
+        """
+        target = _target(path, query)
+        self._connection.close()  # what broke off before is not gone on with
+        with self._reaching(), _waiting(self.server):
+            self._connection.request("GET", self._prefix + target, headers=self._headers)
+            response = self._connection.getresponse()
+        try:
+            content_type = response.headers.get("Content-Type") or ""
+            if response.status >= 400 or "jsonl" not in content_type:
+                fault = self._document(response.status, content_type, response.read())[1]
+                later = response.status >= 500 or response.status == 429
+                assert fault is not None
+                raise Unreachable(fault.line, fault.problem) if later else fault
+            while line := response.readline():
+                if not line.endswith(b"\n"):
+                    return  # cut in the midst of a line
+                yield line
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            self._connection.close()
 
     def delete(self, *path: str) -> Json:
         """Raises Fault."""
@@ -103,22 +135,24 @@ class Client:
         return text
 
     def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], sent: Json | None = None) -> Json:
-        target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
-        if query:
-            target += "?" + urlencode(query)
-        status, content_type, body = self._send(method, target, None if sent is None else json.dumps(sent).encode())
+        body = None if sent is None else json.dumps(sent).encode()
+        document, fault = self._document(*self._send(method, _target(path, query), body))
+        if fault is not None:
+            raise fault
+        return document
+
+    def _document(self, status: int, content_type: str, body: bytes) -> tuple[Json, Fault | None]:
+        """What was answered, and the fault that it is, if it is one."""
         try:
             document: object = json.loads(body)
         except ValueError:
             document = None
         if not isinstance(document, dict) or "json" not in content_type:
-            raise Fault(
+            return {}, Fault(
                 f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
                 "Name its main port with --server or PIERHEAD_SERVER."
             )
-        if status >= 400:
-            raise self._refused(document)
-        return document
+        return document, self._refused(document) if status >= 400 else None
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401 and not self.user:
@@ -129,26 +163,36 @@ class Client:
 
     def _send(self, method: str, target: str, sent: bytes | None = None) -> tuple[int, str, bytes]:
         headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
-        with _waiting(self.server):
-            try:
-                self._connection.request(method, self._prefix + target, body=sent, headers=headers)
-                response = self._connection.getresponse()
-                body = response.read()
-            except ssl.SSLCertVerificationError as error:
-                raise Fault(
-                    f"The certificate of {self.server} is not trusted ({error.verify_message}). "
-                    "Name the file of its authority in SSL_CERT_FILE."
-                ) from error
-            except (OSError, http.client.HTTPException) as error:
-                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                raise Fault(
-                    f"{self.server} cannot be reached ({why}). Start it with `pierhead serve`, or name another with "
-                    "--server or PIERHEAD_SERVER."
-                ) from error
+        with self._reaching(), _waiting(self.server):
+            self._connection.request(method, self._prefix + target, body=sent, headers=headers)
+            response = self._connection.getresponse()
+            body = response.read()
         date = response.headers.get("Date")
         if date is not None:
             self.now = parsedate_to_datetime(date)
         return response.status, response.headers.get("Content-Type") or "", body
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """What the network raises becomes a Fault."""
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            raise Fault(
+                f"The certificate of {self.server} is not trusted ({error.verify_message}). "
+                "Name the file of its authority in SSL_CERT_FILE."
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Unreachable(
+                f"{self.server} cannot be reached ({why}). Start it with `pierhead serve`, or name another with "
+                "--server or PIERHEAD_SERVER."
+            ) from error
+
+
+def _target(path: tuple[str, ...], query: Mapping[str, str]) -> str:
+    target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
+    return target + "?" + urlencode(query) if query else target
 
 
 @contextmanager

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "accounts": "pierhead.cli.accounts:accounts",
     "admin": "pierhead.cli.admin:admin",
     "ci": "pierhead.cli.ci:ci",
+    "audit": "pierhead.cli.audit:audit",
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
     "explain": "pierhead.cli.explain:explain",

@@ -17,7 +17,10 @@ import click
 def serve(config: Path | None, data: Path | None, listen: str | None, workers: int | None) -> None:
     """Serve images: pushes on one port, pulls on another, everything by path on the main port."""
     gc.disable()  # until the server is ready, see boot/memory.py
-    from pierhead.boot import start
+    from pierhead.boot.early import without_authorities
+
+    with without_authorities():
+        from pierhead.boot import start
 
     code, lines = start.run(start.Command(config, data, listen, workers), lambda text: print(text, flush=True))
     for line in lines:

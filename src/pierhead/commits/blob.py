@@ -10,13 +10,14 @@ from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import RepositoryReadOnly, UploadUnknown
 from pierhead.ports.landed import Landed
 from pierhead.ports.metadata.store import Tx
-from pierhead.ports.metadata.values import BlobState, ImageId, RepositoryId
+from pierhead.ports.metadata.values import BlobState, ImageId, RepositoryId, UploadRow
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a blob goes. ``upload`` is the session that brought it, if there was one; ``lease`` in microseconds.
 
+    ``unsaved`` is the row that this session does not have yet.
     ``cached``: it came from an upstream into a proxy's cache, which no client may write to.
     """
 
@@ -26,6 +27,7 @@ class Place:
     lease: int
     upload: str | None = None
     cached: bool = False
+    unsaved: UploadRow | None = None
 
 
 def land_blob(tx: Tx, place: Place, landed: Landed) -> str:
@@ -36,7 +38,7 @@ def land_blob(tx: Tx, place: Place, landed: Landed) -> str:
     image = _prepared(tx, place)
     blob, replaced = tx.blobs.land(landed.digest, landed.size, landed.generation, landed.body)
     tx.blobs.link(image, [blob])
-    tx.blobs.lease(image, [blob], tx.now + place.lease)
+    tx.blobs.lease(image, [blob], tx.now + place.lease, live=True)
     _end(tx, place, landed.digest)
     return replaced
 
@@ -51,7 +53,7 @@ def adopt_blob(tx: Tx, place: Place, digest: Digest, size: int) -> bool:
         return False
     image = _prepared(tx, place)
     tx.blobs.link(image, [row.id])
-    tx.blobs.lease(image, [row.id], tx.now + place.lease)
+    tx.blobs.lease(image, [row.id], tx.now + place.lease, live=row.state is BlobState.LIVE)
     _end(tx, place, digest)
     return True
 
@@ -101,5 +103,8 @@ def _prepared(tx: Tx, place: Place) -> ImageId:
 
 
 def _end(tx: Tx, place: Place, digest: Digest) -> None:
-    if place.upload is not None and not tx.uploads.end(place.upload, digest):
+    if place.unsaved is not None:
+        if not tx.uploads.conclude(place.unsaved, digest):
+            raise UploadUnknown
+    elif place.upload is not None and not tx.uploads.end(place.upload, digest):
         raise UploadUnknown

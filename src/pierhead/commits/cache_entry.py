@@ -87,7 +87,9 @@ def _point(
     moving = [tag for tag in tags if tag not in held]
     if not new and not moving:
         return
+    before = tx.tags.pointing(image, moving)
     body: dict[str, object] = {"repository": place.name, "image": place.image, "digest": digest, "tags": moving}
+    body["before"] = before
     event = tx.events.append(image, Event("cache", place.source, body))
     for tag in moving:
         tx.tags.move(image, tag, manifest, event)

@@ -34,9 +34,11 @@ class Deletion:
 def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
     """Raises RepositoryReadOnly, ManifestUnknown. A tag written once stays spent: no other bytes ever get it."""
     image, policy = _image(tx, deletion, tag)
-    event = tx.events.append(image, _event("delete tag", deletion, tag=tag))
-    if tx.tags.close(image, tag, event, spend=_is_once(policy, tag)) is None:
+    digest = tx.tags.pointing(image, [tag]).get(tag)
+    if digest is None:
         raise ManifestUnknown(deletion.image, tag, deletion.name)
+    event = tx.events.append(image, _event("delete tag", deletion, tags=[tag], digest=digest, before={tag: digest}))
+    tx.tags.close(image, tag, event, spend=_is_once(policy, tag))
 
 
 def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
@@ -54,7 +56,9 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     tags = tx.tags.of_manifest(image, manifest)
     if once := [tag for tag, written_once in tags if written_once or _is_once(policy, tag)]:
         raise ManifestNeeded(digest, f"the tag {once[0]} is written once and points at it. Delete the tag first")
-    event = tx.events.append(image, _event("delete manifest", deletion, digest=digest, tags=[tag for tag, _ in tags]))
+    names = [tag for tag, _ in tags]
+    what = {"digest": digest, "tags": names, "before": dict.fromkeys(names, digest)}
+    event = tx.events.append(image, _event("delete manifest", deletion, **what))
     for tag, _ in tags:
         tx.tags.close(image, tag, event, spend=False)
     tx.reclaims.review(tx.manifests.blobs(manifest), tx.now + deletion.lease)

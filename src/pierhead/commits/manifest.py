@@ -85,7 +85,7 @@ def push_manifest(tx: Tx, push: ManifestPush) -> ManifestAccepted:
     tx.manifests.link(image, [manifest])
     if subject is not None:
         tx.manifests.refer(image, subject, push.parsed.artifact_type, manifest)
-    event = tx.events.append(image, _event(push))
+    event = tx.events.append(image, _event(push, tx.tags.pointing(image, push.tags)))
     for tag in push.tags:
         write_tag(tx, image, tag, manifest, event, policy, push.name, push.image)
     return ManifestAccepted(push.digest, subject, push.tags, changed=True)
@@ -189,13 +189,15 @@ def _same_size(descriptor: Descriptor, size: int) -> None:
         )
 
 
-def _event(push: ManifestPush) -> Event:
+def _event(push: ManifestPush, before: Mapping[Tag, Digest]) -> Event:
+    """``before`` tells of each tag that moves what it pointed at."""
     body = {
         "repository": push.name,
         "image": push.image,
         "digest": push.digest,
         "media_type": push.parsed.media_type,
         "tags": list(push.tags),
+        "before": {tag: digest for tag, digest in before.items() if digest != push.digest},
         **push.circumstances,
     }
     return Event("push", push.account, body)

@@ -13,11 +13,23 @@ from pierhead.ports.metadata.values import UploadRow
 
 def open_upload(tx: Tx, row: UploadRow, name: RepositoryName, most: int) -> None:
     """Raises RepositoryReadOnly, TooManyUploads if the account has ``most`` open already."""
-    if tx.repositories.policy(row.repository) is WritePolicy.DENY:
-        raise RepositoryReadOnly(name)
-    if tx.uploads.count(row.account) >= most:
-        raise TooManyUploads(row.account, most)
+    may_open(tx.repositories.policy(row.repository), tx.uploads.count(row.account), row, name, most)
     tx.uploads.open(row)
+
+
+def may_open(policy: WritePolicy, open_now: int, row: UploadRow, name: RepositoryName, most: int) -> None:
+    """The rule of ``open_upload`` for who has read what it rests on."""
+    if policy is WritePolicy.DENY:
+        raise RepositoryReadOnly(name)
+    if open_now >= most:
+        raise TooManyUploads(row.account, most)
+
+
+def save_uploads(tx: Tx, rows: Sequence[UploadRow]) -> None:
+    """Sessions that were begun before now get their rows, unless they have got one meanwhile."""
+    for row in rows:
+        if tx.uploads.find(row.id) is None:
+            tx.uploads.open(row)
 
 
 def cancel_upload(tx: Tx, upload: str) -> bool:

@@ -23,6 +23,12 @@ BLOB_INLINE_BYTES_MAX: Final = 16 * KIB
 CHUNK_BATCH_BYTES: Final = 512 * KIB
 BATCHES_IN_FLIGHT_MAX: Final = 64
 BLOB_THREADS: Final = 8
+# Of these threads so many may read from clients, each so much in one turn; a body that is shorter than the last is not
+# worth a turn, and a client that gives less in one is read by the loop.
+DRAWS_AT_ONCE_MAX: Final = 6
+DRAW_BYTES_MAX: Final = 8 * MIB
+DRAW_BUFFER_BYTES: Final = 1 * MIB
+DRAW_BYTES_MIN: Final = 256 * KIB
 BLOB_SWEEP_THREADS: Final = 2
 
 UPLOADS_PER_ACCOUNT_MAX: Final = 10_000
@@ -108,3 +114,14 @@ KEY_LOOK_SECONDS: Final = 5
 KEY_REST_SECONDS: Final = 30
 REFRESH_TOKEN_SECONDS: Final = 180 * 24 * 3600
 REFRESH_TOKENS_PER_ACCOUNT_MAX: Final = 100
+AUDIT_QUEUED_MAX: Final = 10_000
+AUDIT_BATCH_ROWS: Final = 200
+AUDIT_GATHER_SECONDS: Final = 0.05
+AUDIT_WINDOW_SECONDS: Final = 60
+AUDIT_REPEATS_MAX: Final = 500
+AUDIT_LOGIN_SECONDS: Final = 3600
+AUDIT_LOGINS_REMEMBERED_MAX: Final = 10_000
+AUDIT_POLL_SECONDS: Final = 0.25
+AUDIT_HEARTBEAT_SECONDS: Final = 15
+AUDIT_HEAD_ROWS: Final = 1_000
+AUDIT_HEAD_SECONDS: Final = 60

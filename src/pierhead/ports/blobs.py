@@ -67,6 +67,13 @@ class StoreFailed(Exception):
         self.full = full
 
 
+class Source(Protocol):
+    """Bytes that a thread can read."""
+
+    def read_into(self, view: memoryview, /) -> int:
+        """How many it put there; fewer than fit if no more are to be had now. Blocks no longer than a moment."""
+
+
 class Incoming(Protocol):
     """One upload that is being written, held by one writer at a time. Ends with keep, land or discard."""
 
@@ -76,6 +83,9 @@ class Incoming(Protocol):
 
     async def append(self, pieces: Sequence[bytes]) -> None:
         """Writes ``pieces`` behind what is there, hashing as it goes. Raises StoreFailed."""
+
+    async def draw(self, source: Source) -> None:
+        """As ``append`` for what ``source`` has, up to ``limits.DRAW_BYTES_MAX``, read in the thread that writes it."""
 
     async def digest(self, algorithm: str) -> Digest:
         """Of all bytes so far. Another algorithm than the one that was begun with reads them again."""

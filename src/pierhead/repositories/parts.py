@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pierhead.ports.blobs import BlobStore
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.metadata.store import Store
+from pierhead.repositories.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Parts:
     lease: int
     uploads_per_account: int
     blob_bytes_max: int
+    sessions: Sessions

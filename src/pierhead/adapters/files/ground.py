@@ -29,6 +29,8 @@ class Hands:
         self._quick = ThreadPoolExecutor(limits.BLOB_THREADS, thread_name_prefix="blobs")
         self._slow = ThreadPoolExecutor(limits.BLOB_SWEEP_THREADS, thread_name_prefix="blobs-sweep")
         self._batches = asyncio.Semaphore(limits.BATCHES_IN_FLIGHT_MAX)
+        self._draws = asyncio.Semaphore(limits.DRAWS_AT_ONCE_MAX)
+        self._buffers: list[bytearray] = []
 
     async def quick(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs ``work`` in a thread: a batch, a sync, a few names."""
@@ -38,6 +40,22 @@ class Hands:
         """As ``quick``, within the budget of batches in memory that all pushes and fills share."""
         async with self._batches:
             return await _settled(self._quick, lambda: work(*args, **kwargs))
+
+    async def draw(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``quick`` for work that reads from a client, which may take all but a few of the threads."""
+        async with self._draws:
+            return await _settled(self._quick, lambda: work(*args, **kwargs))
+
+    def buffer(self) -> bytearray:
+        """Memory for one thread, until ``take_back``. There are never more of these than draws at once."""
+        try:
+            return self._buffers.pop()
+        except IndexError:
+            return bytearray(limits.DRAW_BUFFER_BYTES)
+
+    def take_back(self, buffer: bytearray) -> None:
+        """A list's ``append`` and ``pop`` need no lock."""
+        self._buffers.append(buffer)
 
     async def slow(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs ``work`` in one of the few threads for what takes long."""

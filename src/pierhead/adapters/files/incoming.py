@@ -15,7 +15,7 @@ from pierhead.adapters.files.ground import Ground
 from pierhead.adapters.files.part import Identity, Part, create, identity, is_open_upload, lock, names, open_again
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest, Hasher, hasher
-from pierhead.ports.blobs import Landed, StoreFailed, UploadBusy, UploadMissing
+from pierhead.ports.blobs import Landed, Source, StoreFailed, UploadBusy, UploadMissing
 
 _TRIES: Final = 8
 _TOO_LATE: Final = "another request has begun the same upload meanwhile"
@@ -205,6 +205,17 @@ class FileIncoming:
             return
         try:
             await self._ground.hands.batch(self._part.write, pieces)
+        except StoreFailed as failure:
+            self._failed(failure)
+            raise
+
+    async def draw(self, source: Source) -> None:
+        """See ``Incoming.draw``. The upload gets its file, if it has none."""
+        self._check()
+        self._known.clear()
+        part = self._part or await self._spill()
+        try:
+            await self._ground.hands.draw(part.draw, source)
         except StoreFailed as failure:
             self._failed(failure)
             raise

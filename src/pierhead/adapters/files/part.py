@@ -18,7 +18,7 @@ from pierhead.adapters.files.ground import Ground
 from pierhead.adapters.files.layout import FILE_MODE, SEALED_MODE, sync_folder
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest, Hasher, hasher
-from pierhead.ports.blobs import Landed, StoreFailed
+from pierhead.ports.blobs import Landed, Source, StoreFailed
 from pierhead.ports.faults import FaultPoint
 
 FAILED_MODE: Final = 0o500
@@ -59,11 +59,11 @@ def reserve(handle: int, size: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def write_all(handle: int, pieces: Sequence[bytes], offset: int) -> int:
+def write_all(handle: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
     """Writes ``pieces`` at ``offset`` without joining them; returns how many bytes. Raises OSError."""
     total = 0
     for start in range(0, len(pieces), _BUFFERS_MAX):
-        group: Sequence[bytes | memoryview] = pieces[start : start + _BUFFERS_MAX]
+        group = pieces[start : start + _BUFFERS_MAX]
         while left := sum(map(len, group)):
             done = os.pwritev(handle, group, offset + total)
             total += done
@@ -174,7 +174,7 @@ class Part:
             raise self._ground.health.failure(error, "an upload cannot be read") from error
         self.adopt(state, size)
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Appends and hashes. Raises StoreFailed."""
         self._check()
         try:
@@ -183,6 +183,21 @@ class Part:
             raise self._failed(error, "the bytes cannot be written") from error
         for piece in pieces:
             self._hasher.update(piece)
+
+    def draw(self, source: Source) -> None:
+        """Appends and hashes what ``source`` has, up to ``limits.DRAW_BYTES_MAX``. Raises StoreFailed."""
+        hands = self._ground.hands
+        buffer = hands.buffer()
+        try:
+            view = memoryview(buffer)
+            for _ in range(limits.DRAW_BYTES_MAX // len(view)):
+                count = source.read_into(view)
+                if count:
+                    self.write([view[:count]])
+                if count < len(view):
+                    break
+        finally:
+            hands.take_back(buffer)
 
     def digest(self, algorithm: str) -> Digest:
         """Of all bytes so far; another algorithm reads them again. Raises StoreFailed."""

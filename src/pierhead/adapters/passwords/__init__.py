@@ -23,7 +23,7 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
 _AT_ONCE: Final = 2
 _WRONG: Final = Wrong("Name or password is wrong.")
-_NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
+NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 """A hash that no known password fits, and that costs what hashes made here cost."""
 
 
@@ -88,7 +88,7 @@ class PasswordSource:
         if account is None or rotated is None:
             known = None if account is None else account.hashed
             return await self._first(
-                [_NOBODYS if account is None or known is None else await _current(account, known)], password, in_vain
+                [NOBODYS if account is None or known is None else await _current(account, known)], password, in_vain
             )
         tried = rotated.hashes()
         fitting = await self._first(tried, password, in_vain)
@@ -96,7 +96,7 @@ class PasswordSource:
             return fitting
         newer = await rotated.look_again(tried)
         if not tried and not newer:
-            newer, in_vain = [_NOBODYS], True
+            newer, in_vain = [NOBODYS], True
         return await self._first(newer, password, in_vain)
 
     async def _first(self, hashes: Sequence[str], password: str, in_vain: bool) -> str | None:

@@ -20,6 +20,11 @@ WHERE q.review<=? AND b.state<3 ORDER BY q.review LIMIT ?
 # The index is of state > 1; SQLite does not see by itself that 3 is.
 DELETING = f"SELECT {_COLUMNS} FROM blobs b WHERE b.state>1 AND b.state=3 ORDER BY b.id LIMIT ?"
 
+_LAND = """
+INSERT INTO blobs (digest, size, state, generation, verified, body) VALUES (?,?,1,?,?,?)
+ON CONFLICT (digest) DO NOTHING RETURNING id
+"""
+
 
 class _Moment(Protocol):
     now: int
@@ -63,18 +68,17 @@ class SqliteBlobs:
         return found
 
     def land(self, digest: Digest, size: int, generation: str, body: bytes | None) -> tuple[BlobId, str]:
-        """The new bytes take the place of what was there, whatever its state."""
+        """The new bytes take the place of what was there, whatever its state. As a rule there was nothing."""
         raw = digest.raw
-        before = self._execute("SELECT generation FROM blobs WHERE digest=?", (raw,)).fetchone()
-        blob = one(
-            self._execute(
-                """INSERT INTO blobs (digest, size, state, generation, verified, body) VALUES (?,?,1,?,?,?)
-               ON CONFLICT (digest) DO UPDATE SET size=excluded.size, state=1, generation=excluded.generation,
-               verified=excluded.verified, body=excluded.body RETURNING id""",
-                (raw, size, generation, self._moment.now, body),
-            )
-        )[0]
-        return BlobId(blob), "" if before is None or before[0] == generation else before[0]
+        row = self._execute(_LAND, (raw, size, generation, self._moment.now, body)).fetchone()
+        if row is not None:
+            return BlobId(row[0]), ""
+        blob, before = one(self._execute("SELECT id, generation FROM blobs WHERE digest=?", (raw,)))
+        self._execute(
+            "UPDATE blobs SET size=?, state=1, generation=?, verified=?, body=? WHERE id=?",
+            (size, generation, self._moment.now, body, blob),
+        )
+        return BlobId(blob), "" if before == generation else before
 
     def expect(self, wanted: Sequence[tuple[Digest, int]]) -> Mapping[Digest, BlobRow]:
         """Rows for blobs whose bytes may come later, as a cached manifest names them."""
@@ -116,7 +120,7 @@ class SqliteBlobs:
         self._execute("DELETE FROM blob_links WHERE image_id=? AND blob_id=?", (image, blob))
         return self._connection.changes() > 0
 
-    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int) -> None:
+    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int, *, live: bool = False) -> None:
         """A later end stands; the review comes when the lease ends."""
         for blob in blobs:
             self._execute(
@@ -124,7 +128,8 @@ class SqliteBlobs:
                    ON CONFLICT DO UPDATE SET until=max(until, excluded.until)""",
                 (blob, image, until),
             )
-            self._execute("UPDATE blobs SET state=1 WHERE id=? AND state=2", (blob,))
+            if not live:
+                self._execute("UPDATE blobs SET state=1 WHERE id=? AND state=2", (blob,))
             self._execute(
                 """INSERT INTO gc_queue (blob_id, review) VALUES (?,?)
                    ON CONFLICT DO UPDATE SET review=max(review, excluded.review)""",

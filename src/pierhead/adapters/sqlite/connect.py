@@ -91,6 +91,11 @@ def migrate(connection: apsw.Connection) -> None:
         connection.execute("COMMIT")
 
 
+def belongs_here(connection: apsw.Connection) -> None:
+    """Raises DatabaseRefused for a file of another program. Writes nothing."""
+    _version(connection)
+
+
 def _version(connection: apsw.Connection) -> int:
     """In one snapshot: another process may be making the schema just now."""
     alone = not connection.in_transaction

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import apsw
 
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKEN, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
-from pierhead.adapters.sqlite.manifests import read_stored
+from pierhead.adapters.sqlite.manifests import STORED_COLUMNS, read_stored, stored_manifest
+from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.remembered import Remembered
 from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
+from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import (
@@ -32,15 +35,18 @@ from pierhead.ports.metadata.values import (
     UploadRow,
 )
 
-TAG = """
-SELECT i.repository_id, t.manifest_id FROM images i
+# With the manifest itself, which is wanted next: a second statement would take as long again, locks and all. The joins
+# are outer ones, so that damage shows where the manifest is read and does not make another member answer.
+TAG = f"""
+SELECT i.repository_id, t.manifest_id, {STORED_COLUMNS} FROM images i
 JOIN tags t ON t.image_id=i.id AND t.name=? AND t.until IS NULL
-WHERE i.repository_id IN ({members}) AND i.name=?
+LEFT JOIN manifests m ON m.id=t.manifest_id LEFT JOIN manifest_bodies b ON b.manifest_id=t.manifest_id
+WHERE i.repository_id IN ({{members}}) AND i.name=?
 """
-MANIFEST = """
-SELECT i.repository_id, m.id FROM manifests m CROSS JOIN images i
-JOIN manifest_links l ON l.image_id=i.id AND l.manifest_id=m.id
-WHERE m.digest=? AND i.repository_id IN ({members}) AND i.name=?
+MANIFEST = f"""
+SELECT i.repository_id, m.id, {STORED_COLUMNS} FROM manifests m CROSS JOIN images i
+JOIN manifest_links l ON l.image_id=i.id AND l.manifest_id=m.id LEFT JOIN manifest_bodies b ON b.manifest_id=m.id
+WHERE m.digest=? AND i.repository_id IN ({{members}}) AND i.name=?
 """
 # The planner's own order walks every image that holds a shared layer; CROSS JOIN keeps it from that.
 BLOB = """
@@ -66,6 +72,9 @@ SELECT c.manifest_id FROM manifest_children c
 JOIN manifest_links l ON l.manifest_id=c.manifest_id AND l.image_id=?1 WHERE c.child=?2
 LIMIT 1
 """
+OPENING = """
+SELECT write_policy, (SELECT count(*) FROM uploads WHERE account=? AND digest IS NULL) FROM repositories WHERE id=?
+"""
 SHARED = """
 SELECT b.id, b.digest, b.size, b.state, b.generation FROM blobs b CROSS JOIN blob_links l ON l.blob_id=b.id
 CROSS JOIN images i ON i.id=l.image_id AND i.repository_id=?
@@ -78,6 +87,9 @@ WHERE r.image_id=(SELECT i.id FROM images i WHERE i.repository_id={member} AND i
 AND r.subject=?4 {typed} AND r.manifest_id>?1 ORDER BY r.manifest_id LIMIT ?2
 """
 NOTE = "SELECT value FROM settings WHERE name=?"
+
+_KEPT_BESIDES_BYTES: Final = 700
+"""What Python adds to the bytes of a manifest that is kept: objects for it, its digest, its type, and its place."""
 
 
 def referrers_page(members: int, *, typed: bool) -> str:
@@ -101,6 +113,7 @@ class SqliteLookups:
         """``commits`` counts the commits of the only process that writes; None if others may write as well."""
         self._connection = connection
         self._tags = Remembered[tuple[TagHit, ...]](commits, limits.TAGS_REMEMBERED_MAX)
+        self._manifests = Remembered[tuple[TagHit, ...]](commits, limits.TAGS_REMEMBERED_MAX)
         self._blobs = Remembered[tuple[RepositoryId, BlobRow]](commits, limits.BLOBS_REMEMBERED_MAX)
         self._execute = connection.execute
         self._statements: dict[tuple[str, int], str] = {}
@@ -112,15 +125,27 @@ class SqliteLookups:
         key = (members, image, tag)
         found = self._tags.get(key)
         if found is None:
-            rows = self._execute(self._statement(TAG, len(members)), (tag, *members, image))
-            found = tuple(TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows)
+            found = self._hits(TAG, (tag, *members, image))
             self._tags.put(key, found)
         return found
 
     async def manifest(self, members: Members, image: ImageName, digest: Digest) -> Sequence[TagHit]:
-        """See the port."""
-        rows = self._execute(self._statement(MANIFEST, len(members)), (digest.raw, *members, image))
-        return [TagHit(RepositoryId(row[0]), ManifestId(row[1])) for row in rows]
+        """Remembered as tags are: who asked for a tag asks for its digest next."""
+        key = (members, image, digest)
+        found = self._manifests.get(key)
+        if found is None:
+            found = self._hits(MANIFEST, (digest.raw, *members, image))
+            self._manifests.put(key, found)
+        return found
+
+    def _hits(self, template: str, values: tuple[object, ...]) -> tuple[TagHit, ...]:
+        """The members' hits; the manifests are kept, since one of them is asked for next."""
+        hits: list[TagHit] = []
+        for repository, manifest, *columns in self._execute(self._statement(template, len(values) - 2), values):
+            hits.append(TagHit(RepositoryId(repository), ManifestId(manifest)))
+            if manifest not in self._bodies and columns[0] is not None and columns[-1] is not None:
+                self._keep(stored_manifest(ManifestId(manifest), tuple(columns)))
+        return tuple(hits)
 
     async def stored(self, manifest: ManifestId) -> StoredManifest:
         """Ids are never used again, so what is remembered under one stays true, in every process."""
@@ -129,12 +154,16 @@ class SqliteLookups:
             self._bodies.move_to_end(manifest)
             return found
         found = read_stored(self._connection, manifest)
-        self._bodies[manifest] = found
-        self._body_bytes += len(found.body)
+        self._keep(found)
+        return found
+
+    def _keep(self, found: StoredManifest) -> None:
+        """A small manifest costs several times its bytes, as objects do."""
+        self._bodies[found.id] = found
+        self._body_bytes += len(found.body) + _KEPT_BESIDES_BYTES
         while self._body_bytes > limits.BODY_CACHE_BYTES_MAX and len(self._bodies) > 1:
             _, oldest = self._bodies.popitem(last=False)
-            self._body_bytes -= len(oldest.body)
-        return found
+            self._body_bytes -= len(oldest.body) + _KEPT_BESIDES_BYTES
 
     async def blob(self, members: Members, image: ImageName, digest: Digest) -> tuple[RepositoryId, BlobRow] | None:
         """Any member's will do: the bytes are the same. Remembered until the next commit."""
@@ -195,6 +224,11 @@ class SqliteLookups:
         """See the port."""
         row = self._execute(SELECT_UPLOAD, (upload,)).fetchone()
         return None if row is None else upload_row(row)
+
+    async def opening(self, repository: RepositoryId, account: str) -> tuple[WritePolicy, int]:
+        """See the port."""
+        policy, count = one(self._execute(OPENING, (account, repository)))
+        return WritePolicy(policy), count
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None:
         """What was last heard of a tag."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import apsw
 
@@ -11,8 +11,9 @@ from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.ports.metadata.values import BlobId, ImageId, ManifestId, NewManifest, StoredManifest
 
-_STORED = """
-SELECT m.digest, m.media_type, m.artifact_type, m.subject, b.body
+STORED_COLUMNS = "m.digest, m.media_type, m.artifact_type, m.subject, b.body"
+_STORED = f"""
+SELECT {STORED_COLUMNS}
 FROM manifests m JOIN manifest_bodies b ON b.manifest_id=m.id WHERE m.id=?
 """
 
@@ -23,7 +24,12 @@ class _Moment(Protocol):
 
 def read_stored(connection: apsw.Connection, manifest: ManifestId) -> StoredManifest:
     """The manifest with this id; the caller has found the id in this database, so it is there."""
-    digest, media_type, artifact_type, subject, body = one(connection.execute(_STORED, (manifest,)))
+    return stored_manifest(manifest, one(connection.execute(_STORED, (manifest,))))
+
+
+def stored_manifest(manifest: ManifestId, row: tuple[Any, ...]) -> StoredManifest:
+    """From ``STORED_COLUMNS``."""
+    digest, media_type, artifact_type, subject, body = row
     return StoredManifest(
         manifest,
         Digest.from_raw(digest),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
@@ -14,6 +15,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -226,3 +228,15 @@ class SqliteReports:
     def uses(self, account: str) -> Sequence[Use]:
         """See the port."""
         return [Use(*row) for row in self._execute(USES, (account,))]
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """See ``record``."""
+        return record.newest(self._execute, wanted, before, limit)
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """See ``record``."""
+        return record.following(self._execute, wanted, after, limit)
+
+    def record_head(self) -> RecordHead:
+        """One row of the table's own order."""
+        return record.head(self._execute)

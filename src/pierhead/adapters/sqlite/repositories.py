@@ -23,9 +23,15 @@ class SqliteRepositories:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute
+        self._policies: dict[RepositoryId, WritePolicy] = {}
+
+    def forget(self) -> None:
+        """What was read may not hold any more: another transaction begins, or a part of this one was undone."""
+        self._policies.clear()
 
     def ensure(self, name: RepositoryName, kind: str, policy: WritePolicy) -> RepositoryRow:
         """The kind of a repository that is there stays what it is; the caller compares."""
+        self.forget()
         row = one(
             self._execute(
                 """INSERT INTO repositories (name, kind, write_policy) VALUES (?,?,?)
@@ -44,8 +50,12 @@ class SqliteRepositories:
         ]
 
     def policy(self, repository: RepositoryId) -> WritePolicy:
-        """As it stands in this transaction."""
-        return WritePolicy(self._execute("SELECT write_policy FROM repositories WHERE id=?", (repository,)).get)
+        """As it stands in this transaction, whose operations all ask the same."""
+        found = self._policies.get(repository)
+        if found is None:
+            found = WritePolicy(self._execute("SELECT write_policy FROM repositories WHERE id=?", (repository,)).get)
+            self._policies[repository] = found
+        return found
 
 
 class SqliteImages:
@@ -54,11 +64,22 @@ class SqliteImages:
     def __init__(self, connection: apsw.Connection, moment: _Moment) -> None:
         self._execute = connection.execute
         self._moment = moment
+        self._found: dict[tuple[RepositoryId, ImageName], ImageId] = {}
+
+    def forget(self) -> None:
+        """As ``SqliteRepositories.forget``."""
+        self._found.clear()
 
     def find(self, repository: RepositoryId, name: ImageName) -> ImageId | None:
         """None if nothing was ever kept under this name."""
-        found = self._execute("SELECT id FROM images WHERE repository_id=? AND name=?", (repository, name)).get
-        return ImageId(found) if isinstance(found, int) else None
+        found = self._found.get((repository, name))
+        if found is not None:
+            return found
+        row = self._execute("SELECT id FROM images WHERE repository_id=? AND name=?", (repository, name)).get
+        if not isinstance(row, int):
+            return None
+        self._found[repository, name] = ImageId(row)
+        return ImageId(row)
 
     def ensure(self, repository: RepositoryId, name: ImageName) -> ImageId:
         """Finds or makes it."""

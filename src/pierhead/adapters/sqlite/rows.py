@@ -100,6 +100,7 @@ class Transaction:
 
     def begin(self) -> None:
         """Reads what another process may have moved on: the head of the record and its instant."""
+        self._forget()
         last = self._connection.execute("SELECT seq, at, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         seq, at, digest = last if last is not None else (0, 0, _GENESIS)
         self.events.head = (seq, digest)
@@ -113,3 +114,8 @@ class Transaction:
     def reset(self, mark: tuple[int, bytes]) -> None:
         """Puts the head of the record back to where it was at ``mark``."""
         self.events.head = mark
+        self._forget()
+
+    def _forget(self) -> None:
+        self.repositories.forget()
+        self.images.forget()

@@ -13,6 +13,7 @@ from pierhead.domain.names import Tag
 from pierhead.ports.metadata.values import Claimed, EventId, Held, ImageId, ManifestId
 
 _OPEN = "SELECT id, manifest_id, once FROM tags WHERE image_id=? AND name=? AND until IS NULL"
+_DIGEST = "SELECT digest FROM tags WHERE image_id=? AND name=? AND until IS NULL"
 _INSERT = """
 INSERT INTO tags (image_id, name, manifest_id, digest, since, until, once, account, event)
 SELECT ?1, ?2, ?3, (SELECT digest FROM manifests WHERE id=?3), ?4, NULL, ?5,
@@ -55,15 +56,16 @@ class SqliteTags:
         return Claimed(None, changed=True)
 
     def move(self, image: ImageId, name: Tag, manifest: ManifestId, event: EventId) -> Claimed:
-        """Closes the open interval, if there is one, and opens the next."""
-        row = self._execute(_OPEN, (image, name)).fetchone()
-        if row is not None:
-            if row[1] == manifest:
-                return Claimed(None, changed=False)
-            self._execute("UPDATE tags SET until=? WHERE id=?", (self._moment.now, row[0]))
+        """Opens an interval; if one is open already, closes that first."""
+        if self._insert(image, name, manifest, event, once=0):
+            return Claimed(None, changed=True)
+        row_id, before, _ = one(self._execute(_OPEN, (image, name)))
+        if before == manifest:
+            return Claimed(None, changed=False)
+        self._execute("UPDATE tags SET until=? WHERE id=?", (self._moment.now, row_id))
         if not self._insert(image, name, manifest, event, once=0):
             raise AssertionError("a tag that was closed refused to be opened")
-        return Claimed(None if row is None else ManifestId(row[1]), changed=True)
+        return Claimed(ManifestId(before), changed=True)
 
     def close(self, image: ImageId, name: Tag, event: EventId, *, spend: bool) -> ManifestId | None:
         """Ends the open interval."""
@@ -82,6 +84,15 @@ class SqliteTags:
             row = self._execute(_OPEN, (image, name)).fetchone()
             if row is not None:
                 found[name] = ManifestId(row[1])
+        return found
+
+    def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """One probe of the index a name."""
+        found: dict[Tag, Digest] = {}
+        for name in names:
+            raw = self._execute(_DIGEST, (image, name)).get
+            if raw is not None:
+                found[name] = Digest.from_raw(raw)
         return found
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:

@@ -60,6 +60,15 @@ class SqliteUploads:
             self._execute("UPDATE uploads SET digest=? WHERE id=? AND digest IS NULL", (digest.raw, upload))
         return self._connection.changes() > 0
 
+    def conclude(self, row: UploadRow, digest: Digest) -> bool:
+        """One statement, whether the row is there by now or not."""
+        self._execute(
+            """INSERT INTO uploads (id, repository_id, image, account, algorithm, created, digest)
+               VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET digest=excluded.digest WHERE digest IS NULL""",
+            (row.id, row.repository, row.image, row.account, row.algorithm, row.created, digest.raw),
+        )
+        return self._connection.changes() > 0
+
     def idle(self, before: int, limit: int) -> Sequence[str]:
         """The oldest first."""
         rows = self._execute("SELECT id FROM uploads WHERE created<? ORDER BY created LIMIT ?", (before, limit))

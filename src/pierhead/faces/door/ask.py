@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from pierhead.faces.door.tap import Tap
+
 Headers: TypeAlias = Sequence[tuple[str, str]] | Mapping[str, str]
 
 PIECES_BYTES_MAX = 1 << 20
@@ -78,6 +80,7 @@ class Body(Protocol):
 
     async def readchunk(self) -> tuple[bytes, bool]: ...
     async def readany(self) -> bytes: ...
+    def read_nowait(self, n: int = -1) -> bytes: ...
     def at_eof(self) -> bool: ...
     def exception(self) -> BaseException | None: ...
 
@@ -97,6 +100,15 @@ class Line(Protocol):
     def gone(self) -> bool: ...
     def cut(self) -> None: ...
     def say_continue(self) -> None: ...
+    def tap(self, left: int) -> Tap: ...
+    def untap(self, tap: Tap) -> None: ...
+
+
+class Sink(Protocol):
+    """Where :meth:`Ask.pour` puts bytes, in order."""
+
+    async def append(self, pieces: Sequence[bytes], /) -> None: ...
+    async def draw(self, source: Tap, /) -> None: ...
 
 
 class Fields(Protocol):
@@ -227,10 +239,7 @@ class Ask:
         silent or too slow for too long (unhandled, the door makes 408 of it).
         """
         body = self._body
-        if self._more:
-            self._more = False
-            if body.total_bytes == 0:
-                self._line.say_continue()
+        self._welcome()
         pieces: list[bytes] = []
         got = self._got
         stop = got + PIECES_BYTES_MAX
@@ -272,6 +281,42 @@ class Ask:
         pace.waited += time.monotonic() - since
         pace.counted += len(piece)
         return piece
+
+    async def pour(self, sink: Sink) -> int:
+        """Lets ``sink`` take the next bytes of the body in a thread, straight from the socket; returns how many.
+
+        What it leaves, :meth:`chunks` has, which also tells what is wrong with the body. Does nothing, and returns 0,
+        for a body of unknown length, an encrypted one, and at the end. Raises what ``sink`` raises.
+        """
+        body, line = self._body, self._line
+        if self.length is None or line.tls or line.gone() or body.exception() is not None:
+            return 0
+        before = self._got
+        if before >= self.length:
+            return 0
+        self._welcome()
+        early: list[bytes] = []
+        while body.total_bytes > self._got:
+            early.append(body.read_nowait())
+            self._got += len(early[-1])
+        tap = line.tap(self.length - self._got)
+        try:
+            if early:
+                await sink.append(early)
+            if tap.left:
+                await sink.draw(tap)
+        finally:
+            self._got += tap.missed
+            line.pace.counted += tap.missed
+            line.pace.waited += tap.waited
+            line.untap(tap)
+        return self._got - before
+
+    def _welcome(self) -> None:
+        if self._more:
+            self._more = False
+            if self._body.total_bytes == 0:
+                self._line.say_continue()
 
     async def body(self, limit: int) -> bytes:
         """The whole body, of at most ``limit`` bytes.

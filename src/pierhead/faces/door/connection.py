@@ -1,17 +1,32 @@
 """One connection: between the server's protocol object with our deadlines (``watched``) and requests and answers."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import EMPTY_PAYLOAD, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from pierhead.faces.door import heads
 from pierhead.faces.door.ask import Ask, Pace
-from pierhead.faces.door.shared import Done
+from pierhead.faces.door.shared import Done, Shared
+from pierhead.faces.door.turn import Turn
 from pierhead.faces.door.watched import Watched
+
+# What ``start`` needs of the server besides its public names. Without one of them it leaves every request to it.
+_NEEDED: Final = ("_messages", "_parser", "_upgraded", "_buffer_paused", "_force_close", "_close")
+
+
+class Doorway(Protocol):
+    """The part of the port's own server that a connection needs."""
+
+    is_page: Callable[[str], bool] | None
+
+    def alone(self, conn: "Connection", message: RawRequestMessage) -> Awaitable[bool]:
+        """Answer a request without a body; returns whether the connection is kept."""
 
 
 class Parting(Done):
@@ -30,7 +45,14 @@ class Parting(Done):
 class Connection(Watched):
     """Tells the deadlines where a request begins and ends, and answers what the parser refused."""
 
-    __slots__ = ()
+    __slots__ = ("_doorway", "_turn", "own")
+
+    def __init__(self, server: web.Server, doorway: Doorway, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, shared, loop)
+        self._doorway = doorway
+        self._turn = Turn(loop)
+        self.own: asyncio.Task[None] | None = None
+        """The task that serves this connection; what :meth:`cancel` ends."""
 
     def data_received(self, data: bytes) -> None:
         if self._looking and self._refuses(data):
@@ -38,19 +60,73 @@ class Connection(Watched):
         super().data_received(data)
         if self._chunked:
             self._check_framing()
+        turn = self._turn
+        if turn.awaited and self._messages:
+            turn.come()
+
+    async def start(self) -> None:
+        """The life of the connection. A request that comes alone and without a body, as nearly all pulls do, is
+        answered in the very call that brought it: no task, no request object and no round of the loop of its own.
+
+        The first one that is anything else (a body, a page, an upgrade, something malformed, several at once) is left
+        to the server, and with it all that follow on this connection.
+        """
+        self.own = asyncio.current_task()
+        if all(hasattr(self, name) for name in _NEEDED) and hasattr(self._parser, "message_consumed"):
+            self.keep_alive(True)  # takes the server's own timer away: our deadlines hold here
+            if not await self._one_by_one():
+                return
+        await super().start()
+
+    async def _one_by_one(self) -> bool:
+        """Answers until something comes that is the server's; False when the connection ends before."""
+        messages = self._messages
+        is_page = self._doorway.is_page
+        while not self._force_close:
+            if not messages:
+                await self._turn
+            if len(messages) != 1 or self._upgraded or self._buffer_paused or self._parser is None:
+                return True
+            message, content = messages[0]
+            if content is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage):
+                return True
+            if is_page is not None and is_page(message.path):
+                return True
+            messages.popleft()
+            self._parser.message_consumed()
+            try:
+                kept = await self._doorway.alone(self, message)
+            except asyncio.CancelledError:
+                self.force_close()
+                raise
+            except Exception as error:
+                self.log_exception("Unhandled exception", exc_info=error)
+                self.force_close()
+                return False
+            if not kept or self._close:
+                if self.transport is not None:
+                    self.transport.close()
+                return False
+        return False
+
+    def close(self) -> None:
+        super().close()
+        self._turn.cancel()
+
+    def force_close(self) -> None:
+        super().force_close()
+        self._turn.cancel()
 
     def begin(
         self,
         content: Any,
-        task: "asyncio.Task[None]",
         *,
         chunked: bool,
         page: Ask | None = None,
         writer: AbstractStreamWriter | None = None,
     ) -> None:
         """A request is here; deadlines for heads rest until :meth:`end`. A page brings its Ask and its writer, since
-        the application reads and writes past the door. ``task`` is what :meth:`cancel` ends."""
-        self._task = task
+        the application reads and writes past the door."""
         self.shared.running += 1
         self._busy = True
         self._first = False
@@ -74,7 +150,6 @@ class Connection(Watched):
             return
         self.shared.running -= 1
         self._busy = False
-        self._task = None
         self._looking = True
         self._chunked = False
         self._since = now
@@ -86,8 +161,8 @@ class Connection(Watched):
 
     def cancel(self) -> None:
         """End the request that runs here: only for a port that has drained for long enough."""
-        if self._busy and self._task is not None:
-            self._task.cancel()
+        if self._busy and self.own is not None:
+            self.own.cancel()
 
     def _check_framing(self) -> None:
         """End the wait for a chunked body whose framing is broken.

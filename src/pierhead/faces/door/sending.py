@@ -8,7 +8,7 @@ from functools import partial
 from os import preadv
 from typing import Final, TypeVar
 
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
 
 from pierhead.faces.door.ask import Answer, FileSlice, Headers, Stream
 from pierhead.faces.door.connection import Connection
@@ -30,13 +30,10 @@ class Lost(Exception):
 class Sender:
     """Sends one answer to one request. ``ends`` says that the connection is not kept afterwards."""
 
-    __slots__ = ("bodiless", "conn", "ends", "old", "plain", "sent", "started", "writer")
+    __slots__ = ("bodiless", "conn", "ends", "old", "sent", "started")
 
-    def __init__(
-        self, conn: Connection, writer: AbstractStreamWriter, *, head_only: bool, old: bool, ends: bool
-    ) -> None:
+    def __init__(self, conn: Connection, *, head_only: bool, old: bool, ends: bool) -> None:
         self.conn = conn
-        self.writer = writer
         self.bodiless = head_only
         self.old = old
         self.ends = ends
@@ -76,14 +73,16 @@ class Sender:
     async def drained(self) -> None:
         """Wait until the transport wants more; the connection's timer cuts a reader that stalls."""
         try:
-            await self.writer.drain()
+            await StreamWriter(self.conn, asyncio.get_running_loop()).drain()
         except ConnectionError:
             raise Lost from None
         if self.conn.gone():
             raise Lost
 
-    async def answer(self, answer: Answer) -> None:
-        """Send an answer in memory. Raises Lost; ValueError, before anything is out, for a bad header of ours."""
+    def answer(self, answer: Answer) -> None:
+        """Hand an answer in memory to the transport, which may want to be waited for then (``drained``).
+
+        Raises Lost; ValueError, before anything is out, for a bad header of ours."""
         body = answer.body
         length = len(body)
         if self.bodiless and answer.length is not None:
@@ -100,8 +99,6 @@ class Sender:
             self._write(head)
             self._write(body)
             self.sent = len(body)
-        if self.conn.writing_paused:
-            await self.drained()
 
     async def stream(self, answer: Stream) -> None:
         """Send pieces as they come. Raises Lost, or whatever the pieces raise; ``started`` tells whether a proper

@@ -11,12 +11,13 @@ import ssl
 from collections.abc import Callable
 from logging import Logger, getLogger
 from time import monotonic
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import EMPTY_PAYLOAD, web
+from aiohttp.http import RawRequestMessage
 
 from pierhead.faces.door import heads
-from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, FileSlice, Gone, Handler, Stream, TooLarge
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Fields, FileSlice, Gone, Handler, Stream, TooLarge
 from pierhead.faces.door.bounds import Room, Settings
 from pierhead.faces.door.connection import Connection
 from pierhead.faces.door.sending import Lost, Sender
@@ -48,28 +49,42 @@ class _Door(web.Server):
         self._handler = handler
         self._shared = shared
         self._pages = pages
+        self.is_page: Callable[[str], bool] | None = None
         if pages is not None and is_page is not None:
             lean, rich, chosen = self.request_factory, pages.request_factory, is_page
+            self.is_page = chosen
             self.request_factory = lambda message, *rest: (rich if chosen(message.path) else lean)(message, *rest)
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, self._shared, self._event_loop)
+        return Connection(self, self, self._shared, self._event_loop)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; returns what the HTTP server needs to know for the next."""
-        received = monotonic()
+        """Answer one request that the server made an object of; returns what it needs to know for the next."""
         conn = cast(Connection, request.protocol)
-        method = request.method
         content = request.content
-        fields = request.headers
+        minor = request.version[1]
+        ask, refused = self._asked(conn, request.method, request.raw_path, minor, request.headers, content)
+        if refused is None and request.__class__ is not web.BaseRequest:
+            return await self._page(conn, cast(web.Request, request), ask)
+        return KEEP if await self._served(conn, ask, refused, content, minor, request.keep_alive) else CLOSE
+
+    async def alone(self, conn: Connection, message: RawRequestMessage) -> bool:
+        """Answer one request without a body; returns whether the connection is kept."""
+        minor = message.version[1]
+        ask, refused = self._asked(conn, message.method, message.path, minor, message.headers, EMPTY_PAYLOAD)
+        return await self._served(conn, ask, refused, EMPTY_PAYLOAD, minor, not message.should_close)
+
+    def _asked(
+        self, conn: Connection, method: str, raw: str, minor: int, fields: Fields, content: Any
+    ) -> tuple[Ask, Answer | None]:
+        """The request as a value, and what the door itself has against it. ``minor`` is of the HTTP/1.x version."""
         length: int | None = 0
         expects = None
         if content is not EMPTY_PAYLOAD:
             announced = fields.get("Content-Length")
             length = None if announced is None else int(announced)
             # A client of HTTP/1.0 knows no interim answers (RFC 9110 section 10.1.1).
-            expects = fields.get("Expect") if request.version[1] else None
-        raw = request.raw_path
+            expects = fields.get("Expect") if minor else None
         refused = None
         if method not in _METHODS:
             refused = heads.BAD_METHOD
@@ -85,53 +100,53 @@ class _Door(web.Server):
         target, _, query = raw.partition("?")
         if query and query.count("&") >= self._shared.settings.parameters:
             refused = heads.LONG_TARGET
-        ask = Ask(method, target, query, length, conn, fields, content, expects is not None, received)
-        if refused is None and request.__class__ is not web.BaseRequest:
-            return await self._page(conn, cast(web.Request, request), ask)
-        conn.begin(content, request.task, chunked=length is None)
-        sender = Sender(
-            conn,
-            request.writer,
-            head_only=method == "HEAD",
-            old=request.version[1] == 0,
-            ends=not request.keep_alive,
-        )
+        return Ask(method, target, query, length, conn, fields, content, expects is not None, monotonic()), refused
+
+    async def _served(
+        self, conn: Connection, ask: Ask, refused: Answer | None, content: Any, minor: int, kept: bool
+    ) -> bool:
+        """Answer for the registry; returns whether the connection is kept."""
+        conn.begin(content, chunked=ask.length is None)
+        sender = Sender(conn, head_only=ask.method == "HEAD", old=minor == 0, ends=not kept)
         status = 0
         try:
-            answer = await self._answer(ask, refused)
+            answer: AnyAnswer
+            if refused is not None:
+                answer = refused
+            else:
+                try:
+                    answer = await self._handler(ask)
+                except Exception as error:
+                    answer = self._instead(ask, error)
             if self._shared.draining or (content is not EMPTY_PAYLOAD and not content.is_eof()):
                 sender.ends = True
             status = await self._send(conn, sender, answer)
         finally:
             now = monotonic()
             conn.end(now)
-            self._shared.report(ask, status, sender.sent, now - received)
+            self._shared.report(ask, status, sender.sent, now - ask.received)
         if sender.ends and content is not EMPTY_PAYLOAD and not content.is_eof():
             await conn.parted()
-        return CLOSE if sender.ends or self._shared.draining else KEEP
+        return not (sender.ends or self._shared.draining)
 
-    async def _answer(self, ask: Ask, refused: Answer | None) -> AnyAnswer:
-        if refused is not None:
-            return refused
-        try:
-            return await self._handler(ask)
-        except Gone:
+    def _instead(self, ask: Ask, error: Exception) -> Answer:
+        """The answer when a handler raised."""
+        if isinstance(error, Gone):
             return heads.BODY_BROKEN
-        except TooLarge:
+        if isinstance(error, TooLarge):
             return heads.BODY_LARGE
-        except TimeoutError as error:
-            if ask.stalled():
-                return heads.BODY_SLOW
-            self._shared.failed("A handler failed, the client got 500", error)
-        except Exception as error:
-            self._shared.failed("A handler failed, the client got 500", error)
+        if isinstance(error, TimeoutError) and ask.stalled():
+            return heads.BODY_SLOW
+        self._shared.failed("A handler failed, the client got 500", error)
         return heads.BROKEN
 
     async def _send(self, conn: Connection, sender: Sender, answer: AnyAnswer) -> int:
         """Send it; returns the status that went out, 0 when the client was gone before."""
         try:
             if isinstance(answer, Answer):
-                await sender.answer(answer)
+                sender.answer(answer)
+                if conn.writing_paused:
+                    await sender.drained()
             elif isinstance(answer, FileSlice):
                 await sender.file(answer)
             else:
@@ -151,14 +166,14 @@ class _Door(web.Server):
             instead = heads.UNREADABLE if isinstance(error, OSError) else heads.BROKEN
             self._shared.failed(f"An answer failed, the client got {instead.status}", error)
         try:
-            await sender.answer(instead)
+            sender.answer(instead)
         except Lost:
             conn.cut()
         return instead.status
 
     async def _page(self, conn: Connection, request: web.Request, ask: Ask) -> web.StreamResponse:
         """Let the mounted application answer; the connection reports it when it is out."""
-        conn.begin(request.content, request.task, chunked=ask.length is None, page=ask, writer=request.writer)
+        conn.begin(request.content, chunked=ask.length is None, page=ask, writer=request.writer)
         request[ASK] = ask
         response: web.StreamResponse
         try:

@@ -5,6 +5,7 @@ stalled reader, stuck close), so that the hot path pays no timer of its own.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from multidict import CIMultiDict
 from pierhead.faces.door import heads
 from pierhead.faces.door.ask import Answer, Ask, Pace
 from pierhead.faces.door.shared import Shared, address
+from pierhead.faces.door.tap import ZEROS, Tap
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 HEAD_END: Final = b"\r\n\r\n"
@@ -44,7 +46,6 @@ class Watched(web.RequestHandler):
         "_since",
         "_socket",
         "_tail",
-        "_task",
         "_timer",
         "_wire",
         "_writer",
@@ -85,7 +86,6 @@ class Watched(web.RequestHandler):
         self._wire: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
         self._busy = False
         self._first = True
         self._looking = True
@@ -165,6 +165,39 @@ class Watched(web.RequestHandler):
         if not self.gone() and self.transport is not None:
             self.transport.write(heads.CONTINUE)
 
+    # Bodies that are read past the server
+
+    def tap(self, left: int) -> Tap:
+        """Stops reading, so that a thread may. The server's reader is empty, ``left`` bytes of the body are to come.
+
+        The descriptor is a duplicate: the transport may close its own while the thread still reads.
+        """
+        wire, sock = self._wire, self._socket
+        try:
+            handle = os.dup(sock.fileno()) if sock is not None else -1
+        except OSError:
+            handle = -1
+        if wire is None or handle < 0:
+            return Tap(-1, 0)
+        wire.pause_reading()
+        return Tap(handle, left)
+
+    def untap(self, tap: Tap) -> None:
+        """Reads on, and lets the parser know how many bytes it missed. The next reading of a body that came too slowly
+        is told so."""
+        tap.close()
+        missed = tap.missed
+        while missed and not self.gone() and self._content.exception() is None:
+            zeros = ZEROS if missed >= len(ZEROS) else ZEROS[:missed]
+            missed -= len(zeros)
+            self.data_received(zeros)
+            self._content.read_nowait()
+        if self._wire is not None:
+            self._wire.resume_reading()
+        settings = self.shared.settings
+        if self.pace.too_slow(0.0, settings.pace_seconds, settings.pace_bytes):
+            self._content.set_exception(TimeoutError("the body came too slowly"))
+
     # Deadlines
 
     def _tick(self) -> None:
@@ -201,9 +234,10 @@ class Watched(web.RequestHandler):
     def _look_idle(self, now: float) -> float:
         settings = self.shared.settings
         if not self._looking:
-            # A blank line passed for the end of a head: a real request would be running by now.
-            self._looking = True
-            self._head_since = now
+            # A blank line passed for the end of a head: a real request would be running by now, or at the next look.
+            # Looking too early, the body of one that is about to run would be taken for a head.
+            self._looking = self._head_since > 0.0
+            self._head_since = self._head_since or now
         if self._first:
             due = self._since + settings.head_seconds
         elif self._head_since:

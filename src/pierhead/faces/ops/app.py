@@ -91,6 +91,10 @@ class Ops:
             except Refusal as refusal:
                 ask.note["refused"] = type(refusal).__name__
                 return self._refused(ask, refusal)
+            except Unavailable as failure:
+                ask.note["unavailable"] = failure.message
+                headers = (_TEXT, ("Retry-After", str(failure.retry_after)), (HEADER, self._ids.of(ask)))
+                return Answer(503, headers, f"{failure.message}\n".encode())
         try:
             storage = await self._storage.read()
         except (TimeoutError, Unavailable):

@@ -100,10 +100,16 @@ METRICS: Final = (
     Described(
         "pierhead_event_loop_lag_seconds", "gauge", (), "The longest delay of the event loop since the last scrape."
     ),
+    Described(
+        "pierhead_audit_events_lost_total",
+        "counter",
+        (),
+        "Logins, refusals and pulls that no record tells of: too many came at once, or nothing could be written.",
+    ),
     Described("pierhead_log_lines_dropped_total", "counter", ("log",), "Log lines that nobody took in time."),
 )
 _BY_NAME: Final = {metric.name: metric for metric in METRICS}
-_LOGIN: Final = frozenset({"NotAuthenticated", "TooManyLogins", "Denied"})
+_LOGIN: Final = frozenset({"NotAuthenticated", "TooManyLogins", "TokenNotTrusted", "Denied"})
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -137,6 +143,7 @@ def _families(found: Counted, storage: Storage | None) -> Iterable[Metric]:
     yield _counter("pierhead_commits_total", ((), reading.commits[0]))
     yield _counter("pierhead_commit_operations_total", ((), reading.commits[1]))
     yield _gauge("pierhead_event_loop_lag_seconds", ((), found.lag))
+    yield _counter("pierhead_audit_events_lost_total", ((), reading.events_lost))
     yield _counter("pierhead_log_lines_dropped_total", *(((log,), n) for log, n in reading.dropped.items()))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from traceback import format_tb
 
 from pierhead.actions.measure_storage import StorageGauge
+from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Denied, Refusal, Unavailable
-from pierhead.faces.door.ask import Answer, Ask, Gone
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Gone, Stream
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.told import Told
 from pierhead.faces.door.wire_json import encode
 from pierhead.faces.rest.call import Call, Server, query_of
 from pierhead.faces.rest.problems import Place, broken, refused, unavailable
@@ -35,8 +38,10 @@ class Rest:
         table: Table,
         external_url: str,
         desk: Desk,
+        told: Told,
     ) -> None:
         self._desk = desk
+        self._told = told
         self._table = table
         self._external_url = external_url
         self._guard = guard
@@ -51,15 +56,20 @@ class Rest:
         self._table = table
         self._external_url = external_url
 
-    async def __call__(self, ask: Ask) -> Answer:
+    async def __call__(self, ask: Ask) -> AnyAnswer:
         """Each refusal becomes its answer, and a fault of ours is told by the request's id alone. Raises only what the
         door answers itself, for a body that does not come."""
         at = Place(self._external_url.rstrip("/") + ask.target, self._ids.of(ask))
+        who: Principal | None = None
         try:
-            return await self._answer(ask)
+            ask.note["route"] = "rest"
+            who = await self._guard.principal(ask)
+            return await self._answer(ask, who)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            return refused(refusal, at)
+            answer = refused(refusal, at)
+            self._told.refused(ask, who, refusal, answer.status)
+            return answer
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
             return unavailable(failure, at)
@@ -78,22 +88,35 @@ class Rest:
             _log.error("a request failed: %s: %s\n%s", at.request_id, type(error).__name__, frames)
             return broken(at)
 
-    async def _answer(self, ask: Ask) -> Answer:
-        ask.note["route"] = "rest"
-        who = await self._guard.principal(ask)
+    async def _answer(self, ask: Ask, who: Principal) -> AnyAnswer:
         ask.note["account"] = who.name
         route, values = find(ask.method, ask.target)
         if route.method != "GET" and ask.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             # A browser sends along what its user once typed, whichever page asks (fetch metadata, W3C).
             raise Denied(who.name, "change anything from", "a page of another site")
         query = query_of(ask, route.known)
+        again = partial(self._guard.principal, ask)
         call = Call(
-            ask, who, self._table, self._parts, self._server, self._storage, values, query, self._desk, route.keys
+            ask,
+            who,
+            self._table,
+            self._parts,
+            self._server,
+            self._storage,
+            values,
+            query,
+            self._desk,
+            route.keys,
+            self._ids,
+            again,
         )
+        found = await route.verb(call)
+        if isinstance(found, Stream):
+            return found
         headers = (
             ("Content-Type", "application/json"),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             (HEADER, self._ids.of(ask)),
         )
-        return Answer(route.status, headers, encode(await route.verb(call)))
+        return Answer(route.status, headers, encode(found))

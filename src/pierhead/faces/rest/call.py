@@ -16,7 +16,9 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, RepositoryUnknown
 from pierhead.faces.door.ask import Ask
-from pierhead.faces.door.connectors import address_of
+from pierhead.faces.door.circumstances import circumstances
+from pierhead.faces.door.ids import RequestIds
+from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
 from pierhead.repositories.directory import Desk
 from pierhead.repositories.hosted import Hosted
@@ -51,6 +53,10 @@ class Server(Protocol):
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step of reclaim, now."""
 
+    @property
+    def tail(self) -> Tail:
+        """Where the record of events is followed."""
+
     def why_not_ready(self) -> str | None: ...
     async def proxies(self) -> Sequence[ProxyStatus]: ...
     def listening(self) -> Sequence[Listening]: ...
@@ -71,6 +77,9 @@ class Call:
     query: Mapping[str, str]
     desk: Desk
     keys: tuple[str, ...]
+    ids: RequestIds
+    again: Callable[[], Awaitable[Principal]]
+    """Who asks, looked up anew: an answer may go on for longer than an account's rights. Raises NotAuthenticated."""
 
     # --- what the path names ---------------------------------------------------------------------------------------
 
@@ -150,8 +159,7 @@ class Call:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        through = {"through": dict(self.who.through)} if self.who.through else {}
-        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200], **through}
+        return circumstances(self.ask, self.who, self.ids)
 
 
 def cursor_of(last: str | None) -> str | None:

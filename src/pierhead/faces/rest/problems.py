@@ -61,6 +61,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.ScopeMissing: Problem(401, "scope_missing", "Token was not asked for this", "Ask for another token."),
     r.TooManyLogins: Problem(429, "too_many_logins", "Too many failed logins"),
     r.Denied: Problem(403, "denied", "Not allowed", "Ask an administrator, or use another account."),
+    r.TokenNotTrusted: Problem(403, "token_not_trusted", "No trust rule fits", "Look at docs/ci-trust.md."),
     r.TagDenied: Problem(403, "tag_denied", "Tag not allowed"),
     r.StageFilledByPromotion: Problem(403, "stage_filled_by_promotion", "Filled by promotion only"),
     r.TagWrittenOnce: Problem(409, "tag_written_once", "Tag is written once"),

@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.rest import accounts, house, images
+from pierhead.faces.door.ask import Stream
+from pierhead.faces.rest import accounts, audit, house, images
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -29,6 +30,7 @@ class Need(enum.Enum):
     OPERATE = "`operator` or `admin`"
     OWN = "any account, about itself"
     ADMINISTER = "`admin`"
+    AUDIT = "`auditor` or `admin`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Route:
     method: str
     path: str
     need: Need
-    verb: Callable[[Call], Awaitable[Json]]
+    verb: Callable[[Call], Awaitable[Json | Stream]]
     says: str
     parameters: tuple[Parameter, ...] = ()
     pages: bool = False
@@ -68,6 +70,15 @@ _LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it"
 _CURSOR: Final = Parameter("cursor", "`next` of the page before")
 _PREFIX: Final = Parameter("prefix", "only names that begin with this")
 _PAGE: Final = (_PREFIX, _LIMIT, _CURSOR)
+_EVENTS: Final = (
+    Parameter("account", "only what this account did"),
+    Parameter("repository", "only what concerns this repository"),
+    Parameter("image", "only what concerns this image"),
+    Parameter("kind", "only events of this kind, such as `push` or `login failed`"),
+    Parameter("since", "from this instant on: RFC 3339, or a time ago such as `2h`"),
+    Parameter("until", "before this instant"),
+)
+_AFTER: Final = Parameter("after", "only events behind this number; without it and `since`, from now on")
 _IMAGES: Final = "/repositories/{repository}/images"
 _IMAGE: Final = f"{_IMAGES}/{{image}}/-"
 
@@ -127,6 +138,17 @@ ROUTES: Final = (
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
+    Route(
+        "GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *_PAGE[1:]), pages=True
+    ),
+    Route(
+        "GET",
+        "/audit/stream",
+        Need.AUDIT,
+        audit.stream,
+        "What happens, as JSON lines, without an end; a line of the kind `heartbeat` at least every 15 s.",
+        (*_EVENTS, _AFTER),
+    ),
     Route("POST", "/gc", Need.OPERATE, house.gc_run, "Runs reclaim now; leases and quarantine hold as ever."),
     Route("GET", "/account", Need.ACCOUNT, accounts.me, "Who asks, with roles and rules in words."),
     Route("GET", "/account/tokens", Need.ACCOUNT, accounts.my_tokens, "One's own access tokens, without secrets."),

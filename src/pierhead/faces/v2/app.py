@@ -13,10 +13,12 @@ from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.told import Told
 from pierhead.faces.v2 import blobs, lists, manifests, uploads
 from pierhead.faces.v2.asked import Asked
 from pierhead.faces.v2.challenge import Challenger
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
+from pierhead.faces.v2.pulls import telling_pulls
 from pierhead.faces.v2.route import ALLOWED, Kind, Route, parse
 from pierhead.ports.blobs import StoreFailed
 from pierhead.repositories.table import Table
@@ -52,9 +54,11 @@ _REMEMBERED_CHARACTERS_MAX: Final = 512
 class V2:
     """A handler for the door. ``table`` is replaced whole when the configuration changes."""
 
-    def __init__(self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger) -> None:
+    def __init__(self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger, told: Told) -> None:
         self.table = table
         self.challenger = challenger
+        self._told = told
+        self._verbs = VERBS
         self._ids = ids
         self.guard = guard
         self._routes: dict[
@@ -67,6 +71,11 @@ class V2:
         self.challenger = challenger
         self._routes.clear()
 
+    def tell_pulls(self, every: int) -> None:
+        """From now on one of ``every`` pulls of a manifest is told to the record; 0 is none, and costs nothing."""
+        told = {(Kind.MANIFEST, "GET"): telling_pulls(self._told, every)} if every else {}
+        self._verbs = {**VERBS, **told}
+
     async def __call__(self, ask: Ask) -> AnyAnswer:
         """Never raises a refusal: each becomes its answer."""
         who: Principal | None = None
@@ -76,6 +85,7 @@ class V2:
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
             answer = refused(refusal, ask.method)
+            self._told.refused(ask, who, refusal, answer.status)
             by_token = who is not None and who.asked is not None
             answer.headers = [*answer.headers, *self.challenger.headers(ask, refusal, by_token)]
             return self._named(ask, answer)
@@ -111,8 +121,8 @@ class V2:
         entry = self.table.entry(repository)
         note["repository"] = repository
         note["image"] = image
-        asked = Asked(ask, who, self.table, connector, entry, image, route.item)
-        return await VERBS[route.kind, method](asked)
+        asked = Asked(ask, who, self.table, connector, entry, image, route.item, self._ids)
+        return await self._verbs[route.kind, method](asked)
 
     def _routed(
         self, repository: RepositoryName | None, target: str

@@ -16,7 +16,9 @@ from pierhead.domain.refusals import (
     QueryInvalid,
 )
 from pierhead.faces.door.ask import Ask
-from pierhead.faces.door.connectors import Connector, address_of
+from pierhead.faces.door.circumstances import circumstances
+from pierhead.faces.door.connectors import Connector
+from pierhead.faces.door.ids import RequestIds
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry, Table
@@ -35,6 +37,7 @@ class Asked:
     entry: Entry
     image: ImageName
     item: str
+    ids: RequestIds
 
     @property
     def path(self) -> str:
@@ -71,7 +74,7 @@ class Asked:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200]}
+        return circumstances(self.ask, self.who, self.ids)
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""

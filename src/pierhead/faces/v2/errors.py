@@ -37,6 +37,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.ScopeMissing: (401, "UNAUTHORIZED"),
     r.TooManyLogins: (429, "TOOMANYREQUESTS"),
     r.Denied: (403, "DENIED"),
+    r.TokenNotTrusted: (403, "DENIED"),
     r.TagDenied: (403, "DENIED"),
     r.StageFilledByPromotion: (403, "DENIED"),
     r.TagWrittenOnce: (409, "DENIED"),

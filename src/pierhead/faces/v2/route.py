@@ -16,6 +16,9 @@ from pierhead.domain.refusals import NameInvalid, RouteUnknown
 class Kind(enum.Enum):
     """What a path leads to."""
 
+    # Routes are looked up several times for each request, and the hash of an Enum is written in Python.
+    __hash__ = object.__hash__
+
     PING = enum.auto()
     CATALOG = enum.auto()
     MANIFEST = enum.auto()

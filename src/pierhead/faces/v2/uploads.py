@@ -80,7 +80,8 @@ async def cancel(asked: Asked) -> Answer:
 
 
 def _chunk(asked: Asked) -> Chunk:
-    return Chunk(asked.ask.chunks, asked.ask.length, asked.ask.get("Content-Range"))
+    ask = asked.ask
+    return Chunk(ask.chunks, ask.length, ask.get("Content-Range"), ask.pour)
 
 
 def _sources(asked: Asked, target: Hosted, source: str | None) -> list[tuple[RepositoryId, ImageName]]:

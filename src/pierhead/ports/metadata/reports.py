@@ -8,6 +8,7 @@ from typing import Protocol
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
+from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -78,3 +79,11 @@ class Reports(Protocol):
 
     def uses(self, account: str) -> Sequence[Use]:
         """When secrets of the account were used, the latest first."""
+
+    def events(self, wanted: EventFilter, before: int | None, limit: int) -> Sequence[EventRow]:
+        """Rows of the record below ``before`` (None: all), newest first."""
+
+    def events_after(self, wanted: EventFilter, after: int, limit: int) -> tuple[Sequence[EventRow], int]:
+        """Rows above ``after``, oldest first, and up to which number was looked; ``after`` itself if all are known."""
+
+    def record_head(self) -> RecordHead: ...

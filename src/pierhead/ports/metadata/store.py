@@ -72,6 +72,9 @@ class Tags(Protocol):
     def held(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, ManifestId]:
         """What those of ``names`` that are there point at now."""
 
+    def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
+        """The same as digests, for the record."""
+
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
 
@@ -121,8 +124,11 @@ class Blobs(Protocol):
 
     def unlink(self, image: ImageId, blob: BlobId) -> bool: ...
 
-    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int) -> None:
-        """Keeps ``blobs`` until then, whatever refers to them; makes CONDEMNED ones LIVE, puts them up for review."""
+    def lease(self, image: ImageId, blobs: Collection[BlobId], until: int, *, live: bool = False) -> None:
+        """Keeps ``blobs`` until then, whatever refers to them; makes CONDEMNED ones LIVE, puts them up for review.
+
+        ``live``: the caller has seen in this transaction that all of them are.
+        """
 
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""
@@ -176,6 +182,9 @@ class Uploads(Protocol):
 
     def end(self, upload: str, digest: Digest | None) -> bool:
         """Ends a session: with the digest it is remembered for a while, without it is forgotten. False if not open."""
+
+    def conclude(self, row: UploadRow, digest: Digest) -> bool:
+        """Opens and ends a session at once, as ``end`` does; False if it was ended before."""
 
     def idle(self, before: int, limit: int) -> Sequence[str]:
         """Ids of sessions, open or ended, that were begun before then."""
@@ -296,6 +305,9 @@ class Lookups(Protocol):
         """By manifest id, those above ``after``, each once; ``artifact_type`` None takes all types."""
 
     async def upload(self, upload: str) -> UploadRow | None: ...
+
+    async def opening(self, repository: RepositoryId, account: str) -> tuple[WritePolicy, int]:
+        """What decides on a new session: the policy of the repository, and how many the account has open."""
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None: ...
 

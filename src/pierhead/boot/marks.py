@@ -1,0 +1,33 @@
+"""What tells whether a key of the configuration has changed, and gives nothing of its value away."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final
+
+from pierhead.boot.settings import AccountSettings, Settings
+
+_KEYS: Final = {"log_format": "log"}
+"""Of the fields that are called otherwise than in the file."""
+_MARK_CHARACTERS: Final = 16
+
+
+def marks(settings: Settings) -> Mapping[str, str]:
+    """For each key at the margin of the file a part of a hash over its value."""
+    found: dict[str, str] = {}
+    for field in fields(settings):
+        if field.compare:
+            text = _text(getattr(settings, field.name))
+            digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+            found[_KEYS.get(field.name, field.name)] = digest[:_MARK_CHARACTERS]
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {_text(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, AccountSettings):
+        return f"{value!r} {value.password_hash}"  # which its own repr leaves out
+    return repr(value)
