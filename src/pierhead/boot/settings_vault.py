@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -10,8 +10,8 @@ from pathlib import Path
 class SecretName:
     """A secret by the name of its variable or file; exactly one of them is set."""
 
-    variable: str | None = field(default=None, repr=False)
-    file: Path | None = field(default=None, repr=False)
+    variable: str | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
