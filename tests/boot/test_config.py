@@ -297,30 +297,18 @@ def test_a_secret_that_cannot_be_had_disables_its_account_with_a_warning(tmp_pat
     settings = read(ACCOUNTS.replace("FOLDER", str(tmp_path)).replace("HASH", hashed))
     found = resolve_secrets(settings, {"ENV_PASSWORD": "secret-of-env", "NAME": "me"})
     assert found.accounts["env"].password == Secret("secret-of-env")
-    assert found.accounts["file"].password == Secret("secret-of-file")
     assert found.accounts["hash"].password_hash == Secret(hashed)
-    assert [name for name, account in found.accounts.items() if account.disabled] == ["unset", "away"]
+    assert found.accounts["file"].password is None, "files are read again and again, by boot/rotations.py"
+    assert [name for name, account in found.accounts.items() if account.disabled] == ["unset"]
     assert list(found.upstreams) == ["signed"]
     assert found.upstreams[RepositoryName("signed")].password == Secret("secret-of-env")
-    away = tmp_path / "away"
     assert found.warnings == (
         "Account unset is disabled: the variable UNSET is not set. Set it and start again.",
-        f"Account away is disabled: {away} cannot be read (no such file or directory). Write the file and send SIGHUP.",
         "unsigned asks https://b.example without signing in: the variable UNSET is not set.",
     )
     shown = repr(found) + str(found) + repr(settings) + f"{found.accounts['env'].password}"
     assert "secret-of" not in shown
     assert hashed not in shown
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\n", b"x" * 5000])
-def test_a_password_file_that_is_not_one_line_disables_its_account(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "p"
-    path.write_bytes(content)
-    settings = read(f"accounts: {{a: {{password_file: {path}, roles: [admin]}}}}")
-    account = resolve_secrets(settings, {}).accounts["a"]
-    assert account.password is None
-    assert account.disabled is not None
 
 
 def test_a_hash_that_would_cost_a_login_too_much_is_refused() -> None:

@@ -162,7 +162,7 @@ def test_a_password_that_changed_is_refused_at_once_after_a_reread(
 ) -> None:
     secret = tmp_path / "password"
     secret.write_text("old")
-    config = house(workers=workers)
+    config = house(workers=workers, passwords={"grace": "0s"})
     config["accounts"] = {
         "anna": {"password_file": str(secret), "roles": ["publisher"]},
         "bob": {"password_hash": hash_password("bobs"), "roles": ["publisher"]},

@@ -24,6 +24,7 @@ from pierhead.boot.config_shape import (
     TopShape,
 )
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
+from pierhead.boot.config_vault import check_places, place_of, vault_section
 from pierhead.boot.settings import (
     AccountSettings,
     Address,
@@ -100,6 +101,8 @@ class _Assembly:
         accounts = self._accounts(top)
         roles = self._roles(top)
         stages = self._stages(top)
+        vault = vault_section(top.vault, self._faults)
+        check_places(accounts, self._faults.written(("vault",)), self._faults)
         services = trust.services(top, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
@@ -118,6 +121,8 @@ class _Assembly:
             repositories=repositories.known,
             accounts=accounts,
             roles=roles,
+            vault=vault,
+            grace_seconds=top.passwords.grace,
             services=services,
             trust=trusted,
             anonymous=top.anonymous,
@@ -216,6 +221,8 @@ class _Assembly:
                     password_env=shape.password_env,
                     password_file=shape.password_file,
                     password_hash=shape.password_hash,
+                    password_vault=place_of(shape.password_vault),
+                    grace_seconds=shape.grace,
                 )
         return accounts
 

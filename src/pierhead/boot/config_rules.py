@@ -25,7 +25,7 @@ from pierhead.domain.access import BUILT_IN_ROLES, Rules
 from pierhead.domain.names import RepositoryName
 
 CIRCLES_SHOWN_MAX: Final = 10
-PASSWORD_SOURCES: Final = ("password_env", "password_file", "password_hash")
+PASSWORD_SOURCES: Final = ("password_env", "password_file", "password_hash", "password_vault")
 
 Repositories = Mapping[RepositoryName, RepositorySettings]
 
@@ -181,6 +181,7 @@ def check_proxies(repositories: Repositories, listeners: Iterable[tuple[Path, Ad
 
 
 def is_ca(path: FilePath) -> bool:
+    """Whether the file holds certificates in PEM form."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):  # ssl.SSLError is an OSError
@@ -212,7 +213,7 @@ def check_accounts(accounts: Mapping[str, AccountSettings], faults: Faults) -> N
         given = sum(faults.written((*path, source)) for source in PASSWORD_SOURCES)
         if given != 1:
             told = "no password" if given == 0 else "more than one password"
-            faults.add(path, f"has {told}. Give one of password_env, password_file and password_hash.")
+            faults.add(path, f"has {told}. Give one of password_env, password_file, password_hash and password_vault.")
         if not account.roles:
             faults.add((*path, "roles"), "is empty. Give at least one role.")
         elif len(set(account.roles)) < len(account.roles):

@@ -1,4 +1,5 @@
-"""Secrets that the configuration only names: read from variables and files, kept apart from Settings.
+"""Secrets that the configuration only names: read from variables, kept apart from Settings. Passwords in files and in
+Vault are read again and again: see ``boot/rotations.py``.
 
 A secret that cannot be had is no fault of the file: its account is disabled with a warning, and the server starts.
 """
@@ -7,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from pierhead.boot.settings import AccountSettings, ProxySettings, Settings
 from pierhead.domain.names import RepositoryName
-
-PASSWORD_BYTES_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,7 +29,8 @@ class Secret:
 class ResolvedAccount:
     """An account of the file with its password in plain (``password``) or as argon2id hash (``password_hash``).
 
-    ``disabled`` is the sentence that says why neither is there; then the account cannot sign in.
+    ``disabled`` is the sentence that says why neither is there; then the account cannot sign in. None of them is there
+    for a password that is kept elsewhere.
     """
 
     name: str
@@ -87,14 +85,13 @@ def _account(account: AccountSettings, environ: Mapping[str, str]) -> ResolvedAc
     name, roles = account.name, account.roles
     if account.password_hash is not None:
         return ResolvedAccount(name=name, roles=roles, password_hash=Secret(account.password_hash))
-    remedy = "Set it and start again" if account.password_file is None else "Write the file and send SIGHUP"
+    if account.password_env is None:
+        return ResolvedAccount(name=name, roles=roles)
     try:
-        if account.password_file is not None:
-            password = _file(account.password_file)
-        else:
-            password = _variable(account.password_env or "", environ)
+        password = _variable(account.password_env, environ)
     except _Unobtainable as why:
-        return ResolvedAccount(name=name, roles=roles, disabled=f"Account {name} is disabled: {why}. {remedy}.")
+        told = f"Account {name} is disabled: {why}. Set it and start again."
+        return ResolvedAccount(name=name, roles=roles, disabled=told)
     return ResolvedAccount(name=name, roles=roles, password=Secret(password))
 
 
@@ -103,21 +100,3 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
     if not value:
         raise _Unobtainable(f"the variable {name} is {'not set' if value is None else 'empty'}")
     return value
-
-
-def _file(path: Path) -> str:
-    """The first line of the file; a line break behind it is no part of the password."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(PASSWORD_BYTES_MAX + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise _Unobtainable(f"{path} cannot be read ({(error.strerror or 'unknown error').lower()})") from None
-    except ValueError:
-        raise _Unobtainable(f"{path} holds no UTF-8 text") from None
-    lines = text.splitlines()
-    if len(content) > PASSWORD_BYTES_MAX or len(lines) > 1:
-        raise _Unobtainable(f"{path} holds more than one line of {PASSWORD_BYTES_MAX} bytes")
-    if not lines or not lines[0]:
-        raise _Unobtainable(f"{path} is empty")
-    return lines[0]

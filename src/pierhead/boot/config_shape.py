@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
     AuditSettings,
@@ -31,6 +32,7 @@ from pierhead.domain.trust import Wanted
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _TOKENS: Final = TokenSettings()
 _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
@@ -49,6 +51,9 @@ Place = Annotated[str, PlainValidator(values.network_or_place)]
 Variable = Annotated[str, PlainValidator(values.variable)]
 Switch = Annotated[bool, PlainValidator(values.switch)]
 Pause = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
+Mount = Annotated[str, PlainValidator(vault_values.mount)]
+Text = Annotated[str, PlainValidator(values.text)]
+Grace = Annotated[int, PlainValidator(values.duration("0s", "30d"))]
 Wait = Annotated[int, PlainValidator(values.duration("1s", _ANSWER_MAX))]
 
 
@@ -108,11 +113,56 @@ class RuleShape(Shape):
     tags: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] = ("*",)
 
 
+class PlaceShape(Shape):
+    path: Annotated[str, PlainValidator(vault_values.secret_path)]
+    field: Text = "password"
+
+
 class AccountShape(Shape):
     roles: tuple[Annotated[str, PlainValidator(values.role_name)], ...]
     password_env: Variable | None = None
     password_file: File | None = None
     password_hash: Annotated[str, PlainValidator(values.password_hash)] | None = None
+    password_vault: PlaceShape | None = None
+    grace: Grace | None = None
+
+
+class AppRoleShape(Shape):
+    role_id_env: Variable | None = None
+    role_id_file: File | None = None
+    secret_id_env: Variable | None = None
+    secret_id_file: File | None = None
+    mount: Mount = "approle"
+
+
+class KubernetesShape(Shape):
+    role: Text
+    jwt_file: File = _SERVICE_ACCOUNT_TOKEN
+    mount: Mount = "kubernetes"
+
+
+class JwtShape(Shape):
+    role: Text
+    jwt_file: File
+    mount: Mount = "jwt"
+
+
+class VaultShape(Shape):
+    address: Annotated[str, PlainValidator(vault_values.vault_url)] | None = None
+    address_env: Variable | None = None
+    ca: PresentFile | None = None
+    namespace: Annotated[str, PlainValidator(vault_values.namespace)] | None = None
+    token_env: Variable | None = None
+    token_file: File | None = None
+    approle: AppRoleShape | None = None
+    kubernetes: KubernetesShape | None = None
+    jwt: JwtShape | None = None
+    reread_every: Annotated[int, PlainValidator(values.duration("5s", "1h"))] = 60
+    timeout: Annotated[int, PlainValidator(values.duration("1s", "10s"))] = 5
+
+
+class PasswordsShape(Shape):
+    grace: Grace = 3600
 
 
 class ServiceShape(Shape):
@@ -193,6 +243,8 @@ class TopShape(Shape):
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
     roles: dict[str, object] = {}
+    vault: VaultShape | None = None
+    passwords: PasswordsShape = PasswordsShape()
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
     services: dict[str, object] = {}
@@ -217,7 +269,13 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     ProxyShape,
     GroupShape,
     RuleShape,
+    PlaceShape,
     AccountShape,
+    AppRoleShape,
+    KubernetesShape,
+    JwtShape,
+    VaultShape,
+    PasswordsShape,
     ServiceShape,
     TrustShape,
     TrustRuleShape,

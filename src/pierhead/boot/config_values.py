@@ -155,7 +155,7 @@ def external_address(value: object) -> Address:
     return address
 
 
-def _origin(value: object, example: str) -> SplitResult:
+def origin(value: object, example: str) -> SplitResult:
     """``http(s)://host[:port]`` and perhaps a path; a password in it is never repeated."""
     written = text(value)
     if "@" in written:
@@ -176,7 +176,7 @@ def _origin(value: object, example: str) -> SplitResult:
 
 def external_url(value: object) -> str:
     """The main port's address for people -> without a trailing slash."""
-    parts = _origin(value, "https://registry.example.com")
+    parts = origin(value, "https://registry.example.com")
     if parts.path not in ("", "/"):
         raise Wrong(f"must end after the host and port: {parts.scheme}://{parts.netloc}.")
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -184,7 +184,7 @@ def external_url(value: object) -> str:
 
 def upstream_url(value: object) -> str:
     """Another registry's address, perhaps with a path that its images begin with -> without a trailing slash."""
-    parts = _origin(value, "https://registry-1.docker.io")
+    parts = origin(value, "https://registry-1.docker.io")
     if parts.hostname in _HUB_PAGES:
         raise Wrong("is no registry. Docker Hub's is https://registry-1.docker.io.")
     path = parts.path.strip("/")

@@ -15,6 +15,7 @@ from pierhead.adapters.access_tokens import AccessTokenSource
 from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
+from pierhead.boot.rotations import RotatingPasswords
 from pierhead.boot.settings import Settings
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
@@ -23,8 +24,10 @@ from pierhead.faces.door.guard import Guard, ReadToken
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
 from pierhead.ports.metadata.store import Store, Tx
+from pierhead.ports.secrets import SecretGone
 from pierhead.repositories.directory import Account, Desk, Directory, FileAccount, FileKnows, Origin
 from pierhead.repositories.last_uses import LastUses
+from pierhead.repositories.rotating import Tools
 
 _ADMIN: Final = "admin"
 _SALT_NOTE: Final = "passwords.salt"
@@ -32,8 +35,11 @@ _SALT_NOTE: Final = "passwords.salt"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``hashes`` are Argon2 hashes in PHC form by account; None for one that is disabled."""
+    """``hashes`` are Argon2 hashes in PHC form by account; None for one that is disabled, or whose password is kept
+    elsewhere."""
 
+    settings: Settings
+    environ: Mapping[str, str] = field(repr=False)
     file: FileKnows
     hashes: Mapping[str, str | None] = field(repr=False)
     warnings: tuple[str, ...] = ()
@@ -51,26 +57,35 @@ class Logins:
         self._hashes: Mapping[str, str | None] = {}
         self._passwords = PasswordSource({}, self.argon2)
         self._sources = (AccessTokenSource(store.lookups, self.directory, clock), self)
-        self.desk = Desk(self.directory, self.argon2, self.password_of)
-        guard.used = LastUses(store, clock).note
+        self._salt = ""
+        self._last_uses = LastUses(store, clock)
+        tools = Tools(store, clock, self._hashed, entropy.token(32), self._password_changed)
+        self.rotating = RotatingPasswords(tools)
+        self.desk = Desk(self.directory, self.argon2, self.password_of, self.rotating)
+        guard.used = self._used
 
-    async def prepare(self, settings: Settings, secrets: ResolvedSecrets, data: Path) -> Prepared:
-        """What the configuration says of accounts, with every password hashed. Nothing changes yet."""
-        salt = await self._store.write(self._salt)
+    async def prepare(
+        self, settings: Settings, secrets: ResolvedSecrets, data: Path, environ: Mapping[str, str]
+    ) -> Prepared:
+        """What the configuration says of accounts, with every password hashed that it has. Nothing changes yet."""
+        self._salt = await self._store.write(self._kept_salt)
         admin = await admin_hash(self._store, self._entropy, data)
         resolved = secrets.accounts
-        made = await asyncio.gather(*(self._hash(account, salt) for account in resolved.values()))
+        made = await asyncio.gather(*(self._hash(account) for account in resolved.values()))
         hashes = {_ADMIN: admin, **dict(zip(resolved, made, strict=True))}
         accounts = {_ADMIN: FileAccount(_ADMIN, ("admin",), Origin.BUILT_IN)} | {
             name: FileAccount(name, account.roles, disabled=hashes[name] is None) for name, account in resolved.items()
         }
         later = tuple(stage.repository for stage in settings.stages[1:])
-        return Prepared(FileKnows(accounts, settings.roles, later), hashes, tuple(_warnings(resolved)))
+        return Prepared(
+            settings, environ, FileKnows(accounts, settings.roles, later), hashes, tuple(_warnings(resolved))
+        )
 
     async def use(self, prepared: Prepared) -> tuple[str, ...]:
         """This holds from now on, and nobody is remembered of before. Returns warnings."""
         self._hashes = prepared.hashes
-        await self.directory.use(prepared.file)
+        await self.rotating.use(prepared.settings, prepared.environ)
+        await self.directory.use(self._with_known(prepared.file))
         self._build()
         hidden = sorted(self.directory.hidden)
         if not hidden:
@@ -96,7 +111,32 @@ class Logins:
 
     def password_of(self, account: Account) -> str | None:
         """What ``fingerprint_of`` tells from the password before; None without one."""
-        return account.row.password_hash if account.row is not None else self._hashes.get(account.name)
+        if account.row is not None:
+            return account.row.password_hash
+        rotating = self.rotating.of(account.name)
+        return self._hashes.get(account.name) if rotating is None else rotating.current
+
+    async def close(self) -> None:
+        """Ends what runs."""
+        await self.rotating.close()
+
+    def _used(self, who: Principal, address: str) -> None:
+        self._last_uses.note(who, address)
+        self.rotating.used(who, address)
+
+    def _with_known(self, file: FileKnows) -> FileKnows:
+        """An account whose password is kept elsewhere is disabled as long as none is known."""
+        accounts = dict(file.accounts)
+        for rotating in self.rotating():
+            accounts[rotating.account] = replace(accounts[rotating.account], disabled=rotating.current is None)
+        return replace(file, accounts=accounts)
+
+    def _password_changed(self, name: str) -> None:
+        """Of an account whose password is kept elsewhere: whoever was remembered with the one before is asked again."""
+        rotating = self.rotating.of(name)
+        if rotating is not None:
+            self.directory.set_disabled(name, rotating.current is None)
+        self._guard.forget({name})
 
     def _changed(self, accounts: Collection[str]) -> None:
         self._build()
@@ -109,8 +149,12 @@ class Logins:
         )
 
     def _password_account(self, account: Account) -> PasswordAccount:
-        hashed = None if account.disabled else self.password_of(account)
         through: dict[str, object] = {"how": "password"}
+        rotating = self.rotating.of(account.name)
+        if rotating is not None and account.origin is Origin.FILE:
+            principal = replace(account.principal, through=MappingProxyType(through))
+            return PasswordAccount(principal, rotated=rotating)
+        hashed = None if account.disabled else self.password_of(account)
         if account.origin is Origin.BUILT_IN:
             return PasswordAccount(
                 replace(account.principal, through=MappingProxyType({**through, "fingerprint": "admin.password"})),
@@ -121,7 +165,7 @@ class Logins:
             through["fingerprint"] = fingerprint_of(hashed)
         return PasswordAccount(replace(account.principal, through=MappingProxyType(through)), hashed)
 
-    def _salt(self, tx: Tx) -> str:
+    def _kept_salt(self, tx: Tx) -> str:
         """Of this data folder, so that a password that stays the same is told by the same fingerprint ever after."""
         found = tx.notes.get(_SALT_NOTE)
         if found is None:
@@ -129,13 +173,22 @@ class Logins:
             tx.notes.put(_SALT_NOTE, found)
         return found
 
-    async def _hash(self, account: ResolvedAccount, salt: str) -> str | None:
+    async def _hash(self, account: ResolvedAccount) -> str | None:
         if account.password_hash is not None:
             return account.password_hash.value
-        if account.password is None or account.password.value.startswith(PREFIX):
+        if account.password is None:
             return None
-        own = hashlib.blake2b(account.name.encode(), key=salt.encode(), digest_size=16).digest()
-        return await self.argon2.hash(account.password.value, salt=own)
+        try:
+            return await self._hashed(account.name, account.password.value)
+        except SecretGone:
+            return None
+
+    async def _hashed(self, name: str, password: str) -> str:
+        """Always the same for one account and password. Raises SecretGone for one that looks like an access token."""
+        if password.startswith(PREFIX):
+            raise SecretGone(f"its password begins with {PREFIX}, as access tokens do")
+        own = hashlib.blake2b(name.encode(), key=self._salt.encode(), digest_size=16).digest()
+        return await self.argon2.hash(password, salt=own)
 
 
 def _warnings(resolved: Mapping[str, ResolvedAccount]) -> list[str]:

@@ -117,6 +117,7 @@ class MainPort:
             self._house.store.commits,
             {name: sink.dropped for name, sink in self._sinks.items()},
             self._house.recorder.lost,
+            self._house.logins.rotating.old_logins,
         )
 
     def others(self) -> Sequence[Counted]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from pierhead.boot.settings import AccountSettings, Settings
 
-_KEYS: Final = {"log_format": "log"}
+_KEYS: Final = {"log_format": "log", "grace_seconds": "passwords"}
 """Of the fields that are called otherwise than in the file."""
 _MARK_CHARACTERS: Final = 16
 

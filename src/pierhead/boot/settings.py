@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.names import ImageName, RepositoryName
@@ -155,13 +156,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings:
-    """An account of the file; exactly one of the three sources of its password is set."""
+    """An account of the file; exactly one of the sources of its password is set."""
 
     name: str
     roles: tuple[str, ...]
     password_env: str | None = None
     password_file: Path | None = None
     password_hash: str | None = field(default=None, repr=False)
+    password_vault: VaultPlace | None = None
+    grace_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +255,8 @@ class Settings:
     repositories: Mapping[RepositoryName, RepositorySettings] = field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
     roles: Mapping[str, Rules] = field(default_factory=dict)
+    vault: VaultSection | None = None
+    grace_seconds: int = 3600
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"

@@ -22,6 +22,7 @@ from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
 from pierhead.commits.audit import record_settings
 from pierhead.commits.upload import save_uploads
+from pierhead.domain import limits
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
@@ -35,6 +36,8 @@ from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
 from pierhead.jobs.keep_record import Recorder
+from pierhead.jobs.loop import Loop
+from pierhead.jobs.reread_passwords import RereadPasswords
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Tx
@@ -71,7 +74,10 @@ class House:
         self.guard = Guard((), parts.clock, parts.entropy, self.told)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
-        self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
+        self.background.more = lambda: [
+            self.token_works.tending(self.guard.forget_tokens),
+            Loop("passwords", RereadPasswords(self.logins.rotating), limits.SECRET_LOOK_SECONDS),
+        ]
         self._id_tokens = TrustedIssuers(parts.clock)
         self.table = Table((), "")
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
@@ -87,7 +93,7 @@ class House:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _take_over(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        logins = await self.logins.prepare(settings, secrets, self.settings.data)
+        logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
         old = self.parts
         self.parts = _parts(settings, self.store, self.blobs, old.clock, old.entropy, old.sessions)
         self.repositories = self._repositories(settings, secrets, rows)
@@ -141,6 +147,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self.logins.close()
         await self._id_tokens.close()
         await self.recorder.close()
         if rows := self.parts.sessions.take_all():

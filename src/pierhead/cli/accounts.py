@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from pierhead.cli.client import Json
@@ -21,6 +23,7 @@ _ACCOUNTS = (
     Column("LAST USED", age("last_used"), 1),
     Column("FROM", plain("origin"), 3),
     Column("KIND", plain("kind"), 4),
+    Column("OLD PASSWORD USED", age("old_password_used"), 7),
     Column("CREATED", age("created"), 5),
     Column("BY", plain("created_by"), 6),
 )
@@ -61,6 +64,8 @@ def show_(talk: Talk, name: str) -> None:
         print(f"Made {moment(found['created'])} by {clean(found['created_by'])}.")
     for role in found["rules"]:
         print(f"{role['role']}: {'; '.join(map(clean, role['may'])) or 'nothing: there is no such role any more'}")
+    for sentence in _kept(found["kept"]):
+        print(sentence)
     if found["passwords"]:
         print()
         show(_PASSWORDS, found["passwords"], talk.look, "")
@@ -69,6 +74,24 @@ def show_(talk: Talk, name: str) -> None:
 
         print()
         show(TOKENS, found["tokens"], talk.look, "")
+
+
+def _kept(kept: Json | None) -> Iterator[str]:
+    """Of a password that is kept elsewhere, where, and whether the one before is still in use."""
+    if kept is None:
+        return
+    since = f", the same since {moment(kept['since'])}" if kept["since"] else ""
+    yield f"Its password is kept in {clean(kept['source'])}{since}."
+    if kept["problem"]:
+        yield f"It cannot be read just now: {clean(kept['problem'])}."
+    old = kept["old"]
+    if old is None:
+        return
+    yield f"The old password {old['fingerprint']} is taken until {moment(old['until'])}."
+    for one in old["used_from"]:
+        yield f"It was still used from {clean(one['address'])}, last {moment(one['last'])}."
+    if not old["used_from"]:
+        yield "Nobody has used it since."
 
 
 @accounts.command()

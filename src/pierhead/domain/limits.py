@@ -76,6 +76,14 @@ LAST_USE_SECONDS: Final = 60
 LAST_USES_REMEMBERED_MAX: Final = 10_000
 ACCOUNTS_POLL_SECONDS: Final = 0.25
 
+# Passwords that are kept elsewhere. However many logins fail, a source is asked once in this pause.
+SECRET_READ_PAUSE_SECONDS: Final = 2.0
+SECRET_LOGIN_WAIT_SECONDS: Final = 3.0
+SECRET_LOOK_SECONDS: Final = 1.0
+SECRET_BYTES_MAX: Final = 4_096
+SECRETS_READ_AT_ONCE: Final = 8
+VAULT_ANSWER_BYTES_MAX: Final = 1 * MIB
+
 FILL_WITHHELD_BYTES: Final = 64 * KIB
 FILL_POLL_SECONDS_MAX: Final = 0.02
 UPSTREAM_REDIRECTS_MAX: Final = 5

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pierhead.domain import limits
@@ -20,6 +20,7 @@ from pierhead.ports.clock import Clock
 from pierhead.ports.identity import Passwords
 from pierhead.ports.metadata.accounts import ACCOUNTS_VERSION, AccountRow, People
 from pierhead.ports.metadata.store import Store
+from pierhead.ports.secrets import Rotations
 
 _REVOKED_MICROS: Final = 2 * limits.TOKEN_SECONDS_MAX * 1_000_000
 
@@ -80,11 +81,13 @@ Changed = Callable[[Collection[str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What is needed to change accounts. ``password_of`` gives an account's Argon2 hash, None without a password."""
+    """What is needed to change accounts. ``password_of`` gives an account's Argon2 hash, None without a password;
+    ``rotations`` knows of passwords that are kept elsewhere."""
 
     directory: Directory
     passwords: Passwords
     password_of: Callable[[Account], str | None]
+    rotations: Rotations
 
 
 class Directory:
@@ -149,6 +152,13 @@ class Directory:
             self._people = await self._read()
             self._loaded = True
             self._file = file
+            self._build()
+
+    def set_disabled(self, name: str, disabled: bool) -> None:
+        """The secret of an account of the file can be had now, or no more."""
+        found = self._file.accounts.get(name)
+        if found is not None and found.disabled != disabled:
+            self._file = replace(self._file, accounts={**self._file.accounts, name: replace(found, disabled=disabled)})
             self._build()
 
     async def fresh(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.identity import Credential, NotMine, Wrong
+from pierhead.ports.secrets import RotatedPasswords
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
@@ -29,11 +30,13 @@ NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 @dataclass(frozen=True, slots=True)
 class PasswordAccount:
     """``hashed`` is an Argon2 hash in PHC form, None for an account that is disabled.
-    ``renewed`` is asked at each check, for a hash that others may change; None from it leaves ``hashed`` in force."""
+    ``renewed`` is asked at each check, for a hash that others may change; None from it leaves ``hashed`` in force.
+    ``rotated`` has the hashes instead, of a password that is kept elsewhere."""
 
     principal: Principal
-    hashed: str | None = field(repr=False)
+    hashed: str | None = field(default=None, repr=False)
     renewed: Callable[[], Awaitable[str | None]] | None = None
+    rotated: RotatedPasswords | None = None
 
 
 def hash_password(password: str, salt: bytes | None = None) -> str:
@@ -64,26 +67,55 @@ class PasswordSource:
     def __init__(self, accounts: Mapping[str, PasswordAccount], argon2: Argon2) -> None:
         self._accounts = accounts
         self._argon2 = argon2
-        self._hashes = [accounts[name].hashed or NOBODYS for name in sorted(accounts)] or [NOBODYS]
+        self._doubles = [accounts[name] for name in sorted(accounts)]
         self._key = hashlib.blake2b("\n".join(sorted(accounts)).encode(), digest_size=32).digest()
 
     async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:
-        """One hash is checked in any case."""
+        """One hash is checked in any case. Raises Unavailable where the password is kept elsewhere, cannot be asked
+        for, and was never known."""
         account = self._accounts.get(credential.name)
-        if account is None or account.hashed is None:
-            await self._argon2.fits(self._decoy(credential.name), credential.password)
+        if account is None or (account.hashed is None and account.rotated is None):
+            await self._fitting(self._double(credential.name), credential.password, in_vain=True)
             return _WRONG
-        fits = await self._argon2.fits(await _current(account, account.hashed), credential.password)
-        return account.principal if fits else _WRONG
+        fitting = await self._fitting(account, credential.password)
+        if fitting is None:
+            return _WRONG
+        return account.principal if account.rotated is None else account.rotated.signed(account.principal, fitting)
 
-    def _decoy(self, name: str) -> str:
-        """The hash that is checked for a name without one, always the same for a name, and in every worker.
+    async def _fitting(self, account: PasswordAccount | None, password: str, *, in_vain: bool = False) -> str | None:
+        """The hash that fits; ``in_vain`` does what a wrong password costs this account, whatever the password is."""
+        rotated = None if account is None else account.rotated
+        if account is None or rotated is None:
+            known = None if account is None else account.hashed
+            return await self._first(
+                [NOBODYS if account is None or known is None else await _current(account, known)], password, in_vain
+            )
+        tried = rotated.hashes()
+        fitting = await self._first(tried, password, in_vain)
+        if fitting is not None:
+            return fitting
+        newer = await rotated.look_again(tried)
+        if not tried and not newer:
+            newer, in_vain = [NOBODYS], True
+        return await self._first(newer, password, in_vain)
 
-        The accounts' own hashes may cost more or less than those made here. Taken from among them, decoys cost what
-        accounts cost, and time tells nobody who is there.
+    async def _first(self, hashes: Sequence[str], password: str, in_vain: bool) -> str | None:
+        for hashed in hashes:
+            if await self._argon2.fits(hashed, password) and not in_vain:
+                return hashed
+        return None
+
+    def _double(self, name: str) -> PasswordAccount | None:
+        """Whose place is taken by a name without an account, always the same for a name, and in every worker.
+
+        Accounts' own hashes may cost more or less than those made here, an account may have two passwords, and one that
+        is kept elsewhere is asked for when a login fails. Who does all of that for one of them takes as long as they
+        do, and time tells nobody who is there.
         """
+        if not self._doubles:
+            return None
         mark = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), key=self._key, digest_size=8).digest()
-        return self._hashes[int.from_bytes(mark, "big") % len(self._hashes)]
+        return self._doubles[int.from_bytes(mark, "big") % len(self._doubles)]
 
 
 async def _current(account: PasswordAccount, known: str) -> str:

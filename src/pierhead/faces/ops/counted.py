@@ -18,7 +18,7 @@ from pierhead.repositories.proxy import ProxyStatus
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What does not come from the meter, read at one moment. ``commits`` are (commits, writes in them); ``dropped``
-    are lines by log; ``events_lost`` got into no record."""
+    are lines by log; ``events_lost`` got into no record; ``old_passwords`` are logins with one that was changed."""
 
     version: str
     ready: bool
@@ -28,6 +28,7 @@ class Reading:
     commits: tuple[int, int]
     dropped: Mapping[str, int]
     events_lost: int = 0
+    old_passwords: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def total(own: Counted, others: Sequence[Counted]) -> Counted:
             (sum(one.commits[0] for one in readings), sum(one.commits[1] for one in readings)),
             dropped,
             sum(one.events_lost for one in readings),
+            sum(one.old_passwords for one in readings),
         ),
     )
 

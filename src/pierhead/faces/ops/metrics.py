@@ -60,6 +60,12 @@ METRICS: Final = (
         "pierhead_auth_refused_total", "counter", ("reason",), "Requests without a login that holds or suffices."
     ),
     Described(
+        "pierhead_old_password_logins_total",
+        "counter",
+        (),
+        "Logins that were checked and had a password that was changed, while it is still taken.",
+    ),
+    Described(
         "pierhead_proxy_requests_total",
         "counter",
         ("repository", "result"),
@@ -130,6 +136,7 @@ def _families(found: Counted, storage: Storage | None) -> Iterable[Metric]:
     yield _gauge("pierhead_http_connections", ((), reading.connections))
     yield from _requests(found.cells)
     yield from _refusals(found.refusals)
+    yield _counter("pierhead_old_password_logins_total", ((), reading.old_passwords))
     yield from _proxies(reading.proxies)
     if storage is not None:
         yield from _stored(storage)

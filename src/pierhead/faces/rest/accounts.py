@@ -15,6 +15,7 @@ from pierhead.domain.secrets import fingerprint_of
 from pierhead.faces.rest import shapes
 from pierhead.faces.rest.bodies import Body, body_of
 from pierhead.faces.rest.call import Call
+from pierhead.faces.rest.rotations import kept_elsewhere, old_password_used
 from pierhead.faces.rest.shapes import Json
 from pierhead.ports.metadata.accounts import AccessTokenRow, Use
 from pierhead.repositories.directory import Account, Origin
@@ -67,8 +68,16 @@ async def accounts(call: Call) -> Json:
     last = await call.parts.store.report(
         lambda reports: {name: _latest(reports.uses(name), reports.access_tokens(name)) for name in listed}
     )
+    kept = {name: await call.desk.rotations.told(name) for name in listed}
     return shapes.page(
-        [{**_account(one, call), "last_used": shapes.instant(last[name])} for name, one in sorted(listed.items())]
+        [
+            {
+                **_account(one, call),
+                "last_used": shapes.instant(last[name]),
+                "old_password_used": shapes.instant(old_password_used(kept[name])),
+            }
+            for name, one in sorted(listed.items())
+        ]
     )
 
 
@@ -309,6 +318,7 @@ async def _whole(call: Call, found: Account) -> Json:
         "last_used": shapes.instant(_latest(uses, rows)),
         "rules": _words(call, found),
         "passwords": [_use(one, found, call) for one in uses],
+        "kept": kept_elsewhere(await call.desk.rotations.told(found.name)),
         "tokens": [_token(row, now) for row in rows],
     }
 
