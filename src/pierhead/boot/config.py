@@ -22,6 +22,7 @@ from pierhead.boot.config_shape import (
     StageShape,
     TopShape,
 )
+from pierhead.boot.config_sign_in import check_sign_in, sign_in_of
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.settings import (
     AccountSettings,
@@ -99,6 +100,7 @@ class _Assembly:
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
         rules.check_roles(accounts, roles, top.roles, repositories.named, self._faults)
+        check_sign_in(top.sign_in, top.roles, self._faults)
         self._faults.raise_if_any()
         return Settings(
             data=folder,
@@ -124,6 +126,7 @@ class _Assembly:
                 connections=top.limits.connections,
             ),
             log_format=top.log.format,
+            sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
             source=self._source,
             lines={dotted(path): line for path, line in self._tree.lines.items()},

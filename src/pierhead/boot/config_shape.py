@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_values as values
-from pierhead.boot.settings import Address, LimitSettings, ProxySettings, ReclaimSettings
+from pierhead.boot.settings import Address, LimitSettings, OidcSettings, ProxySettings, ReclaimSettings, SignInSettings
 from pierhead.domain import limits
 from pierhead.domain.access import Right
 from pierhead.domain.names import RepositoryName
@@ -21,6 +21,8 @@ from pierhead.domain.policy import WritePolicy
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_SIGN_IN: Final = SignInSettings()
+_OIDC: Final = OidcSettings(issuer="", client_id="", name="", button="")
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -117,6 +119,25 @@ class LimitsShape(Shape):
     connections: Annotated[int, PlainValidator(values.count(10, 1_000_000))] = _LIMITS.connections
 
 
+class OidcShape(Shape):
+    issuer: Annotated[str, PlainValidator(values.issuer_url)]
+    client_id: Annotated[str, PlainValidator(values.text)]
+    client_secret_env: Variable | None = None
+    name: Annotated[str, PlainValidator(values.text)] | None = None
+    button: Annotated[str, PlainValidator(values.text)] | None = None
+    scopes: tuple[Annotated[str, PlainValidator(values.scope)], ...] = _OIDC.scopes
+    groups_claim: Annotated[str, PlainValidator(values.text)] = _OIDC.groups_claim
+    name_claim: Annotated[str, PlainValidator(values.text)] = _OIDC.name_claim
+    roles: dict[str, tuple[Annotated[str, PlainValidator(values.role_name)], ...]] = {}
+    ca: PresentFile | None = None
+
+
+class SignInShape(Shape):
+    session_idle: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _SIGN_IN.session_idle_seconds
+    session_longest: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _SIGN_IN.session_longest_seconds
+    oidc: OidcShape | None = None
+
+
 class TopShape(Shape):
     """The keys at the margin. What stands under stages, repositories, roles and accounts is read one by one."""
 
@@ -139,6 +160,7 @@ class TopShape(Shape):
     anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
+    sign_in: SignInShape = SignInShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -160,4 +182,6 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     ReclaimShape,
     LogShape,
     LimitsShape,
+    OidcShape,
+    SignInShape,
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,13 @@ from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resol
 from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
-from pierhead.domain.access import Principal, rules_of
+from pierhead.domain.access import BUILT_IN_ROLES, Principal, Rules, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.door.visitors import SessionRules, Visitors
 from pierhead.faces.v2.app import V2
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
@@ -36,6 +38,7 @@ from pierhead.repositories.parts import Parts
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
+_SALT_NOTE: Final = "passwords.salt"
 
 
 class KindChanged(Exception):
@@ -55,6 +58,7 @@ class House:
         self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
+        self.visitors = Visitors(store, parts.clock, parts.entropy)
         self._argon2 = Argon2()
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
@@ -70,7 +74,7 @@ class House:
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
         admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2)
+        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2, self.parts.entropy)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
@@ -79,7 +83,9 @@ class House:
         self.settings = settings
         self.warnings = secrets.warnings
         self.table = _table(settings, self.repositories)
-        self.guard.replace((PasswordSource(accounts, self._argon2),))
+        passwords = PasswordSource(accounts, self._argon2)
+        self.guard.replace((passwords,))
+        self.visitors.replace(_session_rules(settings), passwords, _rights(settings))
         self.v2.replace(self.table)
 
     def _repositories(
@@ -186,10 +192,11 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
 
 
 async def _accounts(
-    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2
+    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2, entropy: Entropy
 ) -> dict[str, PasswordAccount]:
     later = [stage.repository for stage in settings.stages[1:]]
-    hashes = await asyncio.gather(*(_hash(account, argon2) for account in secrets.accounts.values()))
+    salt = await store.write(lambda tx: _salt(tx, entropy))
+    hashes = await asyncio.gather(*(_hash(account, argon2, salt) for account in secrets.accounts.values()))
     accounts = {
         name: PasswordAccount(Principal(name, rules_of(account.roles, later, settings.roles)), hashed)
         for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
@@ -199,7 +206,40 @@ async def _accounts(
     return accounts
 
 
-async def _hash(account: ResolvedAccount, argon2: Argon2) -> str | None:
+async def _hash(account: ResolvedAccount, argon2: Argon2, salt: bytes) -> str | None:
     if account.password_hash is not None:
         return account.password_hash.value
-    return None if account.password is None else await argon2.hash(account.password.value)
+    return (
+        None
+        if account.password is None
+        else await argon2.hash(account.password.value, salt=_salt_of(account.name, salt))
+    )
+
+
+def _salt(tx: Tx, entropy: Entropy) -> bytes:
+    """The same password has the same hash at each start and in each worker: sessions hold for as long as it does."""
+    known = tx.notes.get(_SALT_NOTE)
+    if known is None:
+        known = entropy.token(16).hex()
+        tx.notes.put(_SALT_NOTE, known)
+    return bytes.fromhex(known)
+
+
+def _salt_of(name: str, salt: bytes) -> bytes:
+    return hashlib.blake2b(name.encode(), key=salt, digest_size=16).digest()
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    one = settings.sign_in
+    return SessionRules(settings.external_url, one.session_idle_seconds, one.session_longest_seconds)
+
+
+def _rights(settings: Settings) -> Callable[[Sequence[str]], Rules]:
+    """What roles give, those left out that the configuration has stopped naming."""
+    later = [stage.repository for stage in settings.stages[1:]]
+
+    def rights(roles: Sequence[str]) -> Rules:
+        known = [role for role in roles if role in settings.roles or role in BUILT_IN_ROLES]
+        return rules_of(known, later, settings.roles)
+
+    return rights

@@ -16,7 +16,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
-from pierhead.ports.identity import Credential, NotMine, Wrong
+from pierhead.ports.identity import Credential, Known, NotMine, Wrong
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
@@ -36,9 +36,9 @@ class PasswordAccount:
     renewed: Callable[[], Awaitable[str | None]] | None = None
 
 
-def hash_password(password: str) -> str:
-    """An Argon2id hash in PHC form; takes tens of milliseconds."""
-    return _HASHER.hash(password)
+def hash_password(password: str, salt: bytes | None = None) -> str:
+    """An Argon2id hash in PHC form; takes tens of milliseconds. Without ``salt``, 16 bytes, a random one is taken."""
+    return _HASHER.hash(password, salt=salt)
 
 
 class Argon2:
@@ -47,10 +47,10 @@ class Argon2:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, salt: bytes | None = None) -> str:
         """An Argon2id hash in PHC form."""
         async with self._turns:
-            return await asyncio.to_thread(hash_password, password)
+            return await asyncio.to_thread(hash_password, password, salt)
 
     async def fits(self, hashed: str, password: str) -> bool:
         """Whether ``hashed`` (PHC form) was made of ``password``; False for a hash that cannot be read."""
@@ -75,6 +75,14 @@ class PasswordSource:
             return _WRONG
         fits = await self._argon2.fits(await _current(account, account.hashed), credential.password)
         return account.principal if fits else _WRONG
+
+    async def person(self, name: str) -> Known | None:
+        """The stamp is made of the hash: a session that remembers it tells no more than the hash does."""
+        account = self._accounts.get(name)
+        if account is None or account.hashed is None:
+            return None
+        hashed = await _current(account, account.hashed)
+        return Known(account.principal, hashlib.sha256(hashed.encode()).digest())
 
     def _decoy(self, name: str) -> str:
         """The hash that is checked for a name without one, always the same for a name, and in every worker.

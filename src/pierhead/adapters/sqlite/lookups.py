@@ -13,10 +13,12 @@ import apsw
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.manifests import read_stored
 from pierhead.adapters.sqlite.remembered import Remembered
+from pierhead.adapters.sqlite.sessions import SELECT_SESSION, session_row
 from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -192,6 +194,11 @@ class SqliteLookups:
         """See the port."""
         row = self._execute(SELECT_UPLOAD, (upload,)).fetchone()
         return None if row is None else upload_row(row)
+
+    async def session(self, session: bytes) -> SessionRow | None:
+        """See the port."""
+        row = self._execute(SELECT_SESSION, (session,)).fetchone()
+        return None if row is None else session_row(row)
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None:
         """What was last heard of a tag."""

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 import apsw
 
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobState,
     ImageRow,
@@ -139,6 +141,10 @@ class SqliteReports:
         """One value."""
         found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
         return found if isinstance(found, str) else None
+
+    def sessions(self, account: str) -> Sequence[SessionRow]:
+        """See the port."""
+        return sessions_of(self._execute, account)
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""

@@ -16,6 +16,7 @@ from pierhead.adapters.sqlite.repositories import (
     SqliteNotes,
     SqliteRepositories,
 )
+from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
 from pierhead.adapters.sqlite.uploads import SqliteUploads
 from pierhead.ports.clock import Clock
@@ -85,6 +86,7 @@ class Transaction:
         self.events = SqliteEvents(connection, self._moment)
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
+        self.sessions = SqliteSessions(connection)
 
     @property
     def now(self) -> int:

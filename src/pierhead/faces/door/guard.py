@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,6 +73,16 @@ class Guard:
         header = ask.get("Authorization")
         if header is None:
             raise NotAuthenticated
+        return await self._principal(ask, header)
+
+    async def of_form(self, ask: Ask, name: str, password: str) -> Principal:
+        """The same for what somebody typed into a form. Raises NotAuthenticated, TooManyLogins."""
+        if ":" in name:  # no account is called so, and the header has no room for it
+            raise NotAuthenticated("Name or password is wrong.")
+        pair = f"{name}:{password}".encode("utf-8", "surrogatepass")
+        return await self._principal(ask, f"Basic {b64encode(pair).decode()}")
+
+    async def _principal(self, ask: Ask, header: str) -> Principal:
         mark = self._mark(header)
         known = self._known.get(mark)
         if known is not None and known[1] > self._clock.monotonic():

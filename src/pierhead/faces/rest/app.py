@@ -6,10 +6,12 @@ import logging
 from traceback import format_tb
 
 from pierhead.actions.measure_storage import StorageGauge
+from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Denied, Refusal, Unavailable
 from pierhead.faces.door.ask import Answer, Ask
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.door.wire_json import encode
 from pierhead.faces.rest.call import Call, Server, query_of
 from pierhead.faces.rest.problems import Place, broken, refused, unavailable
@@ -33,7 +35,9 @@ class Rest:
         ids: RequestIds,
         table: Table,
         external_url: str,
+        visitors: Visitors,
     ) -> None:
+        self._visitors = visitors
         self._table = table
         self._external_url = external_url
         self._guard = guard
@@ -70,9 +74,15 @@ class Rest:
             _log.error("a request failed: %s: %s\n%s", at.request_id, type(error).__name__, frames)
             return broken(at)
 
+    async def _who(self, ask: Ask) -> Principal:
+        """Credentials count before a session. Raises NotAuthenticated, TooManyLogins, ForgedRequest."""
+        if ask.get("Authorization") is None and (caller := await self._visitors.caller(ask)) is not None:
+            return caller
+        return await self._guard.principal(ask)
+
     async def _answer(self, ask: Ask) -> Answer:
         ask.note["route"] = "rest"
-        who = await self._guard.principal(ask)
+        who = await self._who(ask)
         ask.note["account"] = who.name
         route, values = find(ask.method, ask.target)
         if route.method != "GET" and ask.get("Sec-Fetch-Site") in ("cross-site", "same-site"):

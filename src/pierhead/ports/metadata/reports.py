@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     ImageRow,
     Reclaimable,
@@ -43,6 +44,9 @@ class Reports(Protocol):
 
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
+
+    def sessions(self, account: str) -> Sequence[SessionRow]:
+        """Of an account, the newest first; those too that nobody has used for too long."""
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""

@@ -16,6 +16,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -230,6 +231,8 @@ class Tx(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def notes(self) -> Notes: ...
+    @property
+    def sessions(self) -> Sessions: ...
 
 
 class Lookups(Protocol):
@@ -270,6 +273,9 @@ class Lookups(Protocol):
 
     async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
         """A manifest or index of the image that names ``digest``, as a blob or as a manifest."""
+
+    async def session(self, session: bytes) -> SessionRow | None:
+        """By its id; also one that nobody has used for too long."""
 
     async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
         """A LIVE blob that any image of the repository was given."""

@@ -1,0 +1,1 @@
+-- Version 2: accounts and access tokens, which come with their own change.

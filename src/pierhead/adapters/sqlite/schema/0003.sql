@@ -1,0 +1,1 @@
+-- Version 3: the record of what happened, which comes with its own change.
