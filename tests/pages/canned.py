@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pierhead.faces.web.pages.account import Account, SessionLine
+from pierhead.faces.web.pages.account import Account, RoleLine, SessionLine, TokenForm, TokenLine
 from pierhead.faces.web.pages.error import Trouble
 from pierhead.faces.web.pages.home import Home
 from pierhead.faces.web.pages.sign_in import SignedOut, SignIn
@@ -47,7 +47,31 @@ NOTHING: frozenset[str] = frozenset()
 FIRST = SignIn("/-/me", "", "", ended=False, button="", single="", first=True)
 AGAIN = SignIn("/a?b=c", HOSTILE, "Wrong <b>", ended=False, button="Go to Ä", single="/-/sign-in/single", first=False)
 ENDED = SignIn("/", "", "", ended=True, button="", single="", first=False)
-RIGHTS = ("pull: all images in every repository", HOSTILE)
+ROLES = (RoleLine("publisher", ("pull on every image in every repository", HOSTILE)), RoleLine("gone", ()))
+TOKENS = (
+    TokenLine("aa11", "laptop", (), NOW - HOUR, None, expired=False, used=NOW - HOUR, address="192.0.2.7"),
+    TokenLine(
+        "bb22", HOSTILE, ("pull on a/*", HOSTILE), NOW - 99 * HOUR, NOW - HOUR, expired=True, used=None, address=""
+    ),
+)
+FULL = Account(
+    name="anna",
+    through="password",
+    kept="",
+    roles=ROLES,
+    tokens=TOKENS,
+    sessions=(session(True), session(agent=HOSTILE)),
+    idle="12 hours",
+    theme="light",
+    host="registry.example:8081",
+    form=TokenForm(HOSTILE, "30", "push", "The name is taken."),
+    secret="ph_" + "x" * 49,
+    secret_name="new " + HOSTILE,
+    password_fault="The old password is wrong.",
+)
+BARE = Account(
+    "x" * 128, "Authentik", "It is kept elsewhere.", (), (), (session(True),), "1 day", "", "registry.example"
+)
 
 # Name of the template, page data, and values that stand for something else than themselves in it.
 PAGES: tuple[Case, ...] = (
@@ -59,16 +83,6 @@ PAGES: tuple[Case, ...] = (
     ("signed_out", STRANGER, SignedOut("", ""), NOTHING),
     ("signed_out", STRANGER, SignedOut(HOSTILE, 'https://auth.example/end?client_id=x&y="z"'), NOTHING),
     ("error", FRAME, Trouble("There is nothing here", HOSTILE, "abc-3", "/-/sign-in"), NOTHING),
-    (
-        "account",
-        FRAME,
-        Account("anna", "password", RIGHTS, (session(True), session(agent=HOSTILE)), "12 hours", "light"),
-        frozenset({"password"}),
-    ),
-    (
-        "account",
-        FRAME,
-        Account("x" * 128, "Authentik", (), (session(True),), "1 day", ""),
-        frozenset({"Authentik", "password"}),
-    ),
+    ("account", FRAME, FULL, frozenset({"password"})),
+    ("account", FRAME, BARE, frozenset({"Authentik", "password", "h.example"})),
 )

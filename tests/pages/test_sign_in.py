@@ -20,7 +20,7 @@ def server() -> Iterator[Pierhead]:
 def test_who_signs_in_comes_to_where_they_wanted_to_go(browser: Browser, server: Pierhead) -> None:
     visitor = browser.visitor()
     sign_in(visitor, server)
-    assert "pull: all images in every repository" in visitor.text()
+    assert "pull on every image" in visitor.text()
     assert "this one" in visitor.text()
     assert visitor.faults == []
     assert visitor.violations() == []

@@ -7,13 +7,16 @@ from typing import Final
 
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
+from pierhead.domain import limits
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
 from pierhead.jobs.scrub import CheckDatabase, Scrub
+from pierhead.jobs.watch_accounts import WatchAccounts
 from pierhead.ports.faults import Faults
 from pierhead.ports.fills import FillStore
+from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 
 _PROBE_SECONDS: Final = 1.0
@@ -24,11 +27,12 @@ _SCRUB_SECONDS: Final = 24 * 3600.0
 class Background:
     """The loops of one process. Those that must not run twice at once hold a lease in the database."""
 
-    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults) -> None:
+    def __init__(self, parts: Parts, fills: FillStore, proxies: Proxies, faults: Faults, directory: Directory) -> None:
         self._parts = parts
         self._fills = fills
         self._proxies = proxies
         self._faults = faults
+        self._directory = directory
         self._holder = parts.entropy.token(8).hex()
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
@@ -47,6 +51,7 @@ class Background:
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
+            Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
         ]
         for loop in self.loops:
             loop.start()

@@ -19,6 +19,7 @@ from argon2.low_level import Type
 
 from pierhead.boot.config_faults import Wrong, did_you_mean
 from pierhead.boot.settings import Address, Network, is_host
+from pierhead.domain import roles
 from pierhead.domain.access import BUILT_IN_ROLES, Right
 from pierhead.domain.limits import GIB, KIB, MIB
 from pierhead.domain.names import ImageName, RepositoryName
@@ -32,11 +33,8 @@ _SIZE: Final = re.compile(r"([0-9]{1,9})(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES: Final = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024 * GIB,
 }  # fmt: skip
-_ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _STAGE: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
-_PATTERN: Final = re.compile(r"[a-z0-9._/*-]+")
-_TAG_PATTERN: Final = re.compile(r"[A-Za-z0-9._*-]+")
 _HUB_PAGES: Final = frozenset({"docker.io", "www.docker.com", "hub.docker.com", "docker.com"})
 
 DOCKER_HUB_HOSTS: Final = frozenset({"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com"})
@@ -299,8 +297,8 @@ def account_name(value: str) -> str:
     """A name that can stand before the colon of Basic authentication (RFC 7617)."""
     if value == "anonymous":
         raise Wrong("is no account: `anonymous: none` says what may be done without one.")
-    if _ACCOUNT.fullmatch(value) is None:
-        raise Wrong("cannot be an account: 1 to 128 letters, digits and . _ - @ +, the first a letter or digit.")
+    if not roles.is_account_name(value):
+        raise Wrong(f"cannot be an account: {roles.ACCOUNT_GRAMMAR}.")
     return value
 
 
@@ -329,7 +327,7 @@ def password_hash(value: object) -> str:
 def role_name(value: object) -> str:
     """The name of a role, built in or not."""
     written = text(value)
-    if len(written) > 64 or _STAGE.fullmatch(written) is None:
+    if not roles.is_role_name(written):
         raise Wrong("is no name of a role: lower-case letters and digits, with . _ or - between them.")
     return written
 
@@ -350,7 +348,7 @@ def right(value: object) -> Right:
 def repository_pattern(value: object) -> str:
     """A pattern of repository names; ``*`` stands for any characters."""
     written = text(value)
-    if "/" in written or _PATTERN.fullmatch(written) is None or len(written) > 255:
+    if not roles.is_repository_pattern(written):
         raise Wrong("is no pattern of repository names: lower-case letters, digits, . _ - and * for any characters.")
     return written
 
@@ -363,9 +361,10 @@ def write_policy(value: object) -> WritePolicy:
 def reserve_pattern(value: object) -> str:
     """A pattern of image names; ``*`` stands for any characters, ``/`` too."""
     written = text(value)
-    if ":" in written or _PATTERN.fullmatch(written) is None or len(written) > 255:
+    slashes = written.startswith("/") or written.endswith("/") or "//" in written
+    if not slashes and not roles.is_image_pattern(written):
         raise Wrong("is no pattern of image names: lower-case letters, digits, . _ - / and * for any characters.")
-    if written.startswith("/") or written.endswith("/") or "//" in written:
+    if slashes:
         raise Wrong(f"can never match an image's name. Did you mean {'/'.join(filter(None, written.split('/')))}/*?")
     return written
 
@@ -373,7 +372,7 @@ def reserve_pattern(value: object) -> str:
 def tag_pattern(value: object) -> str:
     """A pattern of tags; ``*`` stands for any characters, ``{version}`` alone for a version."""
     written = text(value)
-    if written != VERSION and (_TAG_PATTERN.fullmatch(written) is None or len(written) > 128):
+    if not roles.is_tag_pattern(written):
         raise Wrong(f"is no pattern of tags: letters, digits, . _ - and * for any characters, or {VERSION} alone.")
     return written
 

@@ -39,9 +39,9 @@ class MainPort:
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log)
         self.web = web_of(house)
-        self.rest = Rest(
-            house.guard, house.parts, self, storage, house.ids, house.table, house.settings.external_url, house.visitors
-        )
+        desk, visitors = house.logins.desk, house.visitors
+        url = house.settings.external_url
+        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk, visitors)
         self.ops.trusted = house.settings.trusted_proxies
         self._siblings = Siblings(house.settings.data, self.ops.counted) if house.settings.workers > 1 else None
         self._tasks = [asyncio.ensure_future(self.ops.meter.watch_lag())]

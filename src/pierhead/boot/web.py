@@ -15,7 +15,16 @@ def web_of(house: House) -> Web:
     """Reads templates and static files of the package."""
     statics = load_statics()
     parts = house.parts
-    shop = Workshop(house.store, house.guard, house.visitors, parts.clock, parts.entropy, Renderer(statics), house.ids)
+    shop = Workshop(
+        house.store,
+        house.guard,
+        house.visitors,
+        house.logins.desk,
+        parts.clock,
+        parts.entropy,
+        Renderer(statics),
+        house.ids,
+    )
     return Web(site_of(house), shop, statics)
 
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
-from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
-from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets, resolve_secrets
-from pierhead.boot.first_start import admin_hash, known_admin_hash
+from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
+from pierhead.boot.logins import Logins
+from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.upstreams import Proxies
-from pierhead.domain.access import BUILT_IN_ROLES, Principal, Rules, rules_of
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
-from pierhead.faces.door.visitors import SessionRules, Visitors
+from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.v2.app import V2
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
-from pierhead.ports.metadata.store import Store, Tx
+from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import RepositoryRow
 from pierhead.repositories.fill import Fills
 from pierhead.repositories.group import Group
@@ -38,7 +35,6 @@ from pierhead.repositories.parts import Parts
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
-_SALT_NOTE: Final = "passwords.salt"
 
 
 class KindChanged(Exception):
@@ -55,11 +51,11 @@ class House:
         self.blobs = blobs
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
-        self.background = Background(parts, fills, self.proxies, faults)
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
-        self.visitors = Visitors(store, parts.clock, parts.entropy)
-        self._argon2 = Argon2()
+        self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
+        self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
         self.v2 = V2(self.table, self.guard, self.ids)
@@ -73,19 +69,17 @@ class House:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
         rows = await self.store.write(lambda tx: _ensure_rows(tx, settings))
         secrets = resolve_secrets(settings, environ)
-        admin = await admin_hash(self.store, self.parts.entropy, self.settings.data)
-        accounts = await _accounts(settings, secrets, admin, self.store, self._argon2, self.parts.entropy)
+        logins = await self.logins.prepare(settings, secrets, self.settings.data)
         self.parts = _parts(settings, self.store, self.blobs, self.parts.clock, self.parts.entropy)
         self.repositories = self._repositories(settings, secrets, rows)
         await self.proxies.keep_only(
             {name: one for name, one in settings.repositories.items() if isinstance(one, ProxySettings)}
         )
+        warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = secrets.warnings
+        self.warnings = (*secrets.warnings, *warnings)
         self.table = _table(settings, self.repositories)
-        passwords = PasswordSource(accounts, self._argon2)
-        self.guard.replace((passwords,))
-        self.visitors.replace(_session_rules(settings), passwords, _rights(settings))
+        self.visitors.rules = session_rules(settings)
         self.v2.replace(self.table)
 
     def _repositories(
@@ -188,58 +182,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external))
-
-
-async def _accounts(
-    settings: Settings, secrets: ResolvedSecrets, admin: str, store: Store, argon2: Argon2, entropy: Entropy
-) -> dict[str, PasswordAccount]:
-    later = [stage.repository for stage in settings.stages[1:]]
-    salt = await store.write(lambda tx: _salt(tx, entropy))
-    hashes = await asyncio.gather(*(_hash(account, argon2, salt) for account in secrets.accounts.values()))
-    accounts = {
-        name: PasswordAccount(Principal(name, rules_of(account.roles, later, settings.roles)), hashed)
-        for (name, account), hashed in zip(secrets.accounts.items(), hashes, strict=True)
-    }
-    first = PasswordAccount(Principal("admin", rules_of(["admin"], ())), admin, renewed=lambda: known_admin_hash(store))
-    accounts.setdefault("admin", first)
-    return accounts
-
-
-async def _hash(account: ResolvedAccount, argon2: Argon2, salt: bytes) -> str | None:
-    if account.password_hash is not None:
-        return account.password_hash.value
-    return (
-        None
-        if account.password is None
-        else await argon2.hash(account.password.value, salt=_salt_of(account.name, salt))
-    )
-
-
-def _salt(tx: Tx, entropy: Entropy) -> bytes:
-    """The same password has the same hash at each start and in each worker: sessions hold for as long as it does."""
-    known = tx.notes.get(_SALT_NOTE)
-    if known is None:
-        known = entropy.token(16).hex()
-        tx.notes.put(_SALT_NOTE, known)
-    return bytes.fromhex(known)
-
-
-def _salt_of(name: str, salt: bytes) -> bytes:
-    return hashlib.blake2b(name.encode(), key=salt, digest_size=16).digest()
-
-
-def _session_rules(settings: Settings) -> SessionRules:
-    one = settings.sign_in
-    return SessionRules(settings.external_url, one.session_idle_seconds, one.session_longest_seconds)
-
-
-def _rights(settings: Settings) -> Callable[[Sequence[str]], Rules]:
-    """What roles give, those left out that the configuration has stopped naming."""
-    later = [stage.repository for stage in settings.stages[1:]]
-
-    def rights(roles: Sequence[str]) -> Rules:
-        known = [role for role in roles if role in settings.roles or role in BUILT_IN_ROLES]
-        return rules_of(known, later, settings.roles)
-
-    return rights
+    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])

@@ -96,6 +96,7 @@ class DigestMismatch(Refusal):
 class ManifestInvalid(Refusal):
     def __init__(self, why: str, **detail: object) -> None:
         super().__init__(f"The manifest is not accepted: {why}.", **detail)
+        self.why = why
 
 
 class ManifestTooLarge(Refusal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,14 +29,53 @@ class Wrong:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A credential that holds as long as ``still`` gives somebody, which is asked at each request: for one that may be
+    taken back at any moment, and whose check costs next to nothing."""
+
+    principal: Principal
+    still: Callable[[], Awaitable[Principal | None]]
+
+
 class IdentitySource(Protocol):
-    async def verify(self, credential: Credential) -> Principal | NotMine | Wrong:
-        """Takes the same time for accounts that are there and those that are not."""
+    async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
+        """Takes the same time for accounts that are there and those that are not.
+
+        A Principal may be remembered for a while (``limits.CREDENTIAL_CACHE_SECONDS``), what is Checked may not.
+        """
+
+
+class Accounts(Protocol):
+    """Who there is, in memory: accounts of the configuration file, those made over REST, and ``admin``."""
+
+    def principal(self, name: str) -> Principal | None:
+        """With the rules that its roles give now; None for one that is not there or is disabled."""
+
+
+class LiveAccounts(Accounts, Protocol):
+    """The same, where others may be changing them."""
+
+    async def fresh(self) -> None:
+        """Returns when every change that was committed before the call is known. Raises Unavailable."""
+
+    def origin(self, name: str) -> str | None:
+        """Where the account is defined: an access token holds for no other of the same name. None if not there."""
+
+
+class Passwords(Protocol):
+    """Hashes, made and checked away from the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """In PHC form."""
+
+    async def fits(self, hashed: str, password: str) -> bool:
+        """Whether ``hashed`` was made of ``password``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An account that may sign in. ``stamp`` (bytes) is another one as soon as its password is."""
+    """An account that may sign in. ``stamp`` is another one as soon as its password is, or the account is another."""
 
     principal: Principal
     stamp: bytes
@@ -48,8 +88,9 @@ class People(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedOn:
-    """Whom a provider vouches for. ``groups`` are as it names them."""
+    """Whom a provider vouches for: ``subject`` is theirs for ever, ``name`` may change; ``groups`` as it names them."""
 
+    subject: str
     name: str
     groups: tuple[str, ...]
 

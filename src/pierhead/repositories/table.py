@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pierhead.domain.access import Principal, Right
+from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
-from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, WrongPort
+from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
@@ -75,9 +75,11 @@ class Leaf:
 
 
 class Table:
-    """All repositories; ``main`` is host:port of the main port as people reach it."""
+    """All repositories; ``main`` is host:port of the main port as people reach it. ``stages`` are names of stages with
+    their repositories, in the order of promotion."""
 
-    def __init__(self, entries: Sequence[Entry], main: str) -> None:
+    def __init__(self, entries: Sequence[Entry], main: str, stages: Sequence[tuple[str, RepositoryName]] = ()) -> None:
+        self.stages = tuple(stages)
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
         self.main = main
 
@@ -98,6 +100,19 @@ class Table:
         if entry.writable is not None:
             return self.entries[entry.writable]
         raise WrongPort(entry.name, port, self._push_address(entry, who, image))
+
+    def for_push(
+        self, entry: Entry, who: Principal, image: ImageName, reference: str, port: int | None
+    ) -> tuple[Entry, Grant]:
+        """Where a push to ``entry`` goes, and leave for it. ``port`` as in ``hosted_for_push``; ``reference`` goes into
+        a sentence.
+
+        Raises WrongPort, StageFilledByPromotion, Denied, ScopeMissing.
+        """
+        target = self.hosted_for_push(entry, who, image, port)
+        if target.stage and not who.may_ask(Right.PUSH, target.name, image):
+            raise StageFilledByPromotion(target.name, image, reference, target.stage)
+        return target, require(who, Right.PUSH, target.name, image)
 
     def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
         """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""

@@ -16,7 +16,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
-from pierhead.ports.identity import Credential, Known, NotMine, Wrong
+from pierhead.ports.identity import Credential, NotMine, Wrong
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PASSWORD_BYTES_MAX: Final = 4_096
@@ -75,14 +75,6 @@ class PasswordSource:
             return _WRONG
         fits = await self._argon2.fits(await _current(account, account.hashed), credential.password)
         return account.principal if fits else _WRONG
-
-    async def person(self, name: str) -> Known | None:
-        """The stamp is made of the hash: a session that remembers it tells no more than the hash does."""
-        account = self._accounts.get(name)
-        if account is None or account.hashed is None:
-            return None
-        hashed = await _current(account, account.hashed)
-        return Known(account.principal, hashlib.sha256(hashed.encode()).digest())
 
     def _decoy(self, name: str) -> str:
         """The hash that is checked for a name without one, always the same for a name, and in every worker.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite.accounts import ACCESS_TOKEN, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.manifests import read_stored
 from pierhead.adapters.sqlite.remembered import Remembered
@@ -18,6 +19,7 @@ from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
+from pierhead.ports.metadata.accounts import AccessTokenRow
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import (
@@ -77,6 +79,7 @@ SELECT r.manifest_id AS name FROM referrers r
 WHERE r.image_id=(SELECT i.id FROM images i WHERE i.repository_id={member} AND i.name=?3)
 AND r.subject=?4 {typed} AND r.manifest_id>?1 ORDER BY r.manifest_id LIMIT ?2
 """
+NOTE = "SELECT value FROM settings WHERE name=?"
 
 
 def referrers_page(members: int, *, typed: bool) -> str:
@@ -219,6 +222,16 @@ class SqliteLookups:
         """See the port."""
         row = self._execute(SHARED, (repository, digest.raw)).fetchone()
         return None if row is None else blob_row(row)
+
+    async def access_token(self, digest: bytes) -> AccessTokenRow | None:
+        """Never remembered: another process may have revoked it."""
+        row = self._execute(ACCESS_TOKEN, (digest,)).fetchone()
+        return None if row is None else token_row(row)
+
+    async def note(self, name: str) -> str | None:
+        """See the port."""
+        found = self._execute(NOTE, (name,)).get
+        return found if isinstance(found, str) else None
 
     def _merged(self, template: str, members: int, first: int) -> str:
         """``template`` for each member, whose ids are the parameters from number ``first`` on."""

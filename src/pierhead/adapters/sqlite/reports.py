@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import apsw
 
+from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobState,
@@ -29,11 +31,11 @@ from pierhead.ports.metadata.values import (
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
 WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
-SELECT digest, since, until, account FROM (
-    SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+SELECT digest, since, until, account, once FROM (
+    SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
     ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
     UNION ALL
-    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account FROM image JOIN tags t
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
                    ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
 ) ORDER BY since DESC LIMIT ?4
 """
@@ -68,6 +70,7 @@ class SqliteReports:
     """Implements ``ports.metadata.reports.Reports``."""
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
 
     def totals(self) -> Totals:
@@ -152,7 +155,7 @@ class SqliteReports:
             HISTORY,
             (repository, image, tag, limit),
         )
-        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3]) for r in rows]
+        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """A blob that several images of one repository share counts once there."""
@@ -186,3 +189,15 @@ class SqliteReports:
             if isinstance(generation, str):
                 found.add((digest, generation))
         return found
+
+    def people(self) -> People:
+        """See the port."""
+        return read_people(self._connection)
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """See the port."""
+        return [token_row(row) for row in self._execute(ACCESS_TOKENS, (account,))]
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """See the port."""
+        return [Use(*row) for row in self._execute(USES, (account,))]

@@ -7,6 +7,7 @@ import hashlib
 import apsw
 import msgspec
 
+from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.manifests import SqliteManifests
 from pierhead.adapters.sqlite.repositories import (
@@ -87,6 +88,10 @@ class Transaction:
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
         self.sessions = SqliteSessions(connection)
+        self.accounts = SqliteAccounts(connection)
+        self.roles = SqliteRoles(connection)
+        self.access_tokens = SqliteAccessTokens(connection, self._moment)
+        self.uses = SqliteUses(connection)
 
     @property
     def now(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -10,13 +9,13 @@ import apsw
 
 from pierhead.ports.metadata.sessions import SessionRow
 
-_COLUMNS: Final = "id, account, roles, stamp, through, created, seen, expires, address, agent"
+_COLUMNS: Final = "id, account, stamp, through, created, seen, expires, address, agent"
 SELECT_SESSION: Final = f"SELECT {_COLUMNS} FROM sessions WHERE id=?"
 
 
 def session_row(row: Sequence[Any]) -> SessionRow:
     """From the columns of ``SELECT_SESSION``."""
-    return SessionRow(row[0], row[1], None if row[2] is None else tuple(json.loads(row[2])), *row[3:])
+    return SessionRow(*row)
 
 
 def sessions_of(execute: Callable[..., Iterable[Any]], account: str) -> Sequence[SessionRow]:
@@ -34,9 +33,8 @@ class SqliteSessions:
 
     def open(self, row: SessionRow) -> None:
         """A new session."""
-        roles = None if row.roles is None else json.dumps(row.roles)
-        values = (roles, row.stamp, row.through, row.created, row.seen, row.expires, row.address, row.agent)
-        self._execute(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", (row.id, row.account, *values))
+        values = (row.stamp, row.through, row.created, row.seen, row.expires, row.address, row.agent)
+        self._execute(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", (row.id, row.account, *values))
 
     def of(self, account: str) -> Sequence[SessionRow]:
         """The newest first."""
@@ -51,6 +49,10 @@ class SqliteSessions:
         self._execute("DELETE FROM sessions WHERE id=? AND account=?", (session, account))
         return self._connection.changes() > 0
 
+    def end_all(self, account: str) -> None:
+        """See the port."""
+        self._execute("DELETE FROM sessions WHERE account=?", (account,))
+
     def expire(self, now: int, idle: int) -> int:
         """Both kinds of rows."""
         self._execute("DELETE FROM sessions WHERE expires<=? OR seen<?", (now, idle))
@@ -62,3 +64,16 @@ class SqliteSessions:
         """One statement decides."""
         self._execute("INSERT OR IGNORE INTO spent (mark, until) VALUES (?,?)", (mark, until))
         return self._connection.changes() > 0
+
+    def account_of(self, issuer: str, subject: str) -> str | None:
+        """None for somebody new."""
+        found = self._execute("SELECT account FROM sign_on_people WHERE issuer=? AND subject=?", (issuer, subject)).get
+        return found if isinstance(found, str) else None
+
+    def bind(self, issuer: str, subject: str, account: str) -> None:
+        """Whoever had the account before has it no more."""
+        self._execute("DELETE FROM sign_on_people WHERE account=?", (account,))
+        self._execute(
+            "INSERT OR REPLACE INTO sign_on_people (issuer, subject, account) VALUES (?,?,?)",
+            (issuer, subject, account),
+        )

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final
@@ -19,10 +19,11 @@ from typing import Final
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import NotAuthenticated, TooManyLogins
+from pierhead.domain.secrets import is_access_token
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import Credential, IdentitySource, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
 
 _HEADER_CHARACTERS_MAX: Final = 8_192
 _FAILURES_MAX: Final = 10
@@ -31,6 +32,11 @@ _FAILURE_ENTRIES_MAX: Final = 10_000
 _WAITING_MAX: Final = 256
 _WAITING_PER_PLACE_MAX: Final = 64
 _WAITING_RETRY_SECONDS: Final = 5
+
+
+_Still = Callable[[], Awaitable[Principal | None]]
+_Outcome = Principal | Checked | str
+"""Who it is, or why it is nobody."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +51,7 @@ class _Tries:
 class _Check:
     """A credential that is checked once for all who sent it. ``tries`` by the keyed hash of account and place."""
 
-    outcome: asyncio.Future[Principal | str]
+    outcome: asyncio.Future[_Outcome]
     tries: dict[bytes, _Tries] = field(default_factory=dict)
 
 
@@ -56,10 +62,12 @@ class Guard:
         self._sources = sources
         self._clock = clock
         self._key = entropy.token(32)
-        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Principal, float, _Still | None]] = OrderedDict()
         self._checking: dict[bytes, _Check] = {}
         self._waiting: Counter[str] = Counter()
         self._failures: OrderedDict[bytes, _Tries] = OrderedDict()
+        self.used: Callable[[Principal, str], None] = lambda _who, _address: None
+        """Told who signed in from which address, whenever that was checked."""
 
     def replace(self, sources: Sequence[IdentitySource]) -> None:
         """New sources; what was remembered of the old ones is forgotten, and what they still check counts no more."""
@@ -67,6 +75,13 @@ class Guard:
         self._known.clear()
         self._checking.clear()
         self._failures.clear()
+
+    def forget(self, accounts: Collection[str]) -> None:
+        """These accounts are not what they were. Failed logins count on: one of them may belong to who guesses."""
+        self._sources = [*self._sources]  # what they check just now counts no more
+        self._checking.clear()
+        for mark in [mark for mark, known in self._known.items() if known[0].name in accounts]:
+            del self._known[mark]
 
     async def principal(self, ask: Ask) -> Principal:
         """Raises NotAuthenticated, TooManyLogins. Answers at once what was right within the last minute."""
@@ -86,17 +101,30 @@ class Guard:
         mark = self._mark(header)
         known = self._known.get(mark)
         if known is not None and known[1] > self._clock.monotonic():
-            return known[0]
+            if known[2] is None:
+                return known[0]
+            holder = await known[2]()
+            if holder is not None:
+                self.used(holder, address_of(ask))
+                return holder
+            self._known.pop(mark, None)
         credential = _credential(header)
-        place = _place_of(address_of(ask))
+        address = address_of(ask)
+        place = _place_of(address)
         while True:
             sources = self._sources
             check = self._check(mark, credential, place)
             outcome = await asyncio.shield(check.outcome)
             if sources is not self._sources:
                 continue  # the configuration was read again meanwhile: what the old one says holds no more
+            if isinstance(outcome, Checked):
+                holder = await outcome.still()
+                if holder is None:
+                    continue  # it was taken back meanwhile, and the next check says so
+                outcome = holder
             if isinstance(outcome, str):
                 raise NotAuthenticated(outcome)
+            self.used(outcome, address)
             return outcome
 
     def _mark(self, text: str) -> bytes:
@@ -105,7 +133,8 @@ class Guard:
     def _check(self, mark: bytes, credential: Credential, place: str) -> _Check:
         """The check that runs already, or a new one. Raises TooManyLogins."""
         check = self._checking.get(mark)
-        trusted = mark in self._known
+        # Nobody guesses a secret of 256 bits, and looking it up costs nothing.
+        trusted = mark in self._known or is_access_token(credential.password)
         target = self._mark(f"{place}\0{credential.name}")
         if check is not None:
             if not trusted and target not in check.tries:
@@ -128,7 +157,7 @@ class Guard:
         credential: Credential,
         place: str,
         tries: dict[bytes, _Tries],
-    ) -> Principal | str:
+    ) -> _Outcome:
         """A principal, or why there is none. Only a failure leaves its mark on ``tries``."""
         outcome = None
         try:
@@ -145,11 +174,12 @@ class Guard:
                 self._remember(mark, outcome)
         return outcome
 
-    def _remember(self, mark: bytes, outcome: Principal | str | None) -> None:
+    def _remember(self, mark: bytes, outcome: _Outcome | None) -> None:
         if isinstance(outcome, str):
             self._known.pop(mark, None)
         elif outcome is not None:
-            self._known[mark] = (outcome, self._clock.monotonic() + limits.CREDENTIAL_CACHE_SECONDS)
+            who, still = (outcome.principal, outcome.still) if isinstance(outcome, Checked) else (outcome, None)
+            self._known[mark] = (who, self._clock.monotonic() + limits.CREDENTIAL_CACHE_SECONDS, still)
             self._known.move_to_end(mark)
             while len(self._known) > limits.CREDENTIAL_CACHE_ENTRIES_MAX:
                 self._known.popitem(last=False)
@@ -169,11 +199,11 @@ class Guard:
         return tries
 
 
-async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential) -> Principal | str:
+async def _ask_in_turn(sources: Sequence[IdentitySource], credential: Credential) -> _Outcome:
     for source in sources:
         match await source.verify(credential):
-            case Principal() as principal:
-                return principal
+            case Principal() | Checked() as found:
+                return found
             case Wrong(why):
                 return why
             case NotMine():

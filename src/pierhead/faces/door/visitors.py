@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from pierhead.domain import limits
-from pierhead.domain.access import Principal, Rules
+from pierhead.domain.access import Principal
 from pierhead.domain.refusals import ForgedRequest, Unavailable
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.cookies import cookie_name, cookie_of, set_cookie
@@ -52,29 +52,15 @@ class SessionRules:
         return self.external_url.startswith("https:")
 
 
-class Nobody:
-    """Before there is a configuration."""
-
-    async def person(self, name: str) -> None:
-        """No account is known."""
-
-
 class Visitors:
     """Looks sessions up, and makes what a new one needs. ``rules`` is replaced with the configuration."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, people: People) -> None:
         self.rules = SessionRules("", 0, 0)
         self._store = store
         self._clock = clock
         self._entropy = entropy
-        self._people: People = Nobody()
-        self._rights: Callable[[Sequence[str]], Rules] = lambda _: ()
-
-    def replace(self, rules: SessionRules, people: People, rights: Callable[[Sequence[str]], Rules]) -> None:
-        """``people`` are the accounts, ``rights`` is what roles give by name; unknown ones give nothing."""
-        self.rules = rules
         self._people = people
-        self._rights = rights
 
     async def of(self, ask: Ask) -> Visitor | None:
         """None without a session that holds; the time of its use is noted once a minute. Raises Unavailable."""
@@ -94,14 +80,11 @@ class Visitors:
 
     async def _principal(self, row: SessionRow) -> Principal | None:
         """None if the account is gone, or its password is not the one that opened the session."""
-        through = {"session": row.through}
-        if row.roles is not None:
-            return Principal(row.account, self._rights(row.roles), through=through)
         known = await self._people.person(row.account)
         if known is None or not hmac.compare_digest(known.stamp, row.stamp):
             return None
-        who = known.principal
-        return Principal(who.name, who.rules, who.limit, through=through)
+        through = MappingProxyType({"how": "session", "by": row.through})
+        return replace(known.principal, through=through)
 
     async def _note_use(self, session: bytes, now: int) -> None:
         try:
@@ -139,10 +122,13 @@ class Visitors:
         if visitor is None:
             return None
         require_same_origin(ask, self.rules.external_url)
+        reads = ask.method in ("GET", "HEAD")
+        if reads and ask.get("Sec-Fetch-Site") == "same-origin":
+            return visitor.who  # somebody follows a link of our own page; no script can say so instead
         if not hmac.compare_digest((ask.get(TOKEN_HEADER) or "").encode(), visitor.token.encode()):
             raise ForgedRequest(f"the header {TOKEN_HEADER} does not hold the token of the session")
         kind = (ask.get("Content-Type") or "").partition(";")[0].strip().lower()
-        if ask.method not in ("GET", "HEAD") and kind != "application/json":
+        if not reads and kind != "application/json":
             raise ForgedRequest("with the cookie of a session, requests are sent as application/json")
         return visitor.who
 

@@ -8,7 +8,7 @@ from traceback import format_tb
 from pierhead.actions.measure_storage import StorageGauge
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Denied, Refusal, Unavailable
-from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.ask import Answer, Ask, Gone
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.door.visitors import Visitors
@@ -17,6 +17,7 @@ from pierhead.faces.rest.call import Call, Server, query_of
 from pierhead.faces.rest.problems import Place, broken, refused, unavailable
 from pierhead.faces.rest.routes import find
 from pierhead.ports.blobs import StoreFailed
+from pierhead.repositories.directory import Desk
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.table import Table
 
@@ -35,8 +36,10 @@ class Rest:
         ids: RequestIds,
         table: Table,
         external_url: str,
+        desk: Desk,
         visitors: Visitors,
     ) -> None:
+        self._desk = desk
         self._visitors = visitors
         self._table = table
         self._external_url = external_url
@@ -53,7 +56,8 @@ class Rest:
         self._external_url = external_url
 
     async def __call__(self, ask: Ask) -> Answer:
-        """Never raises: each refusal becomes its answer, and a fault of ours is told by the request's id alone."""
+        """Each refusal becomes its answer, and a fault of ours is told by the request's id alone. Raises only what the
+        door answers itself, for a body that does not come."""
         at = Place(self._external_url.rstrip("/") + ask.target, self._ids.of(ask))
         try:
             return await self._answer(ask)
@@ -63,7 +67,11 @@ class Rest:
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
             return unavailable(failure, at)
+        except Gone:
+            raise
         except TimeoutError:
+            if ask.stalled():
+                raise
             return unavailable(Unavailable("To count this takes too long now.", kind="slow", retry_after=30), at)
         except StoreFailed as failure:
             ask.note["unavailable"] = str(failure)
@@ -89,11 +97,13 @@ class Rest:
             # A browser sends along what its user once typed, whichever page asks (fetch metadata, W3C).
             raise Denied(who.name, "change anything from", "a page of another site")
         query = query_of(ask, route.known)
-        call = Call(ask, who, self._table, self._parts, self._server, self._storage, values, query)
+        call = Call(
+            ask, who, self._table, self._parts, self._server, self._storage, values, query, self._desk, route.keys
+        )
         headers = (
             ("Content-Type", "application/json"),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             (HEADER, self._ids.of(ask)),
         )
-        return Answer(200, headers, encode(await route.verb(call)))
+        return Answer(route.status, headers, encode(await route.verb(call)))

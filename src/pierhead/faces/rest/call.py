@@ -18,6 +18,7 @@ from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, 
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.jobs.loop import Outcome
+from pierhead.repositories.directory import Desk
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import ProxyStatus
@@ -57,7 +58,8 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``values`` are what the path gave, by the names in the route's braces, not yet parsed."""
+    """``values`` are what the path gave, by the names in the route's braces, not yet parsed; ``keys`` are what its body
+    may have."""
 
     ask: Ask
     who: Principal
@@ -67,6 +69,8 @@ class Call:
     storage: StorageGauge
     values: Mapping[str, str]
     query: Mapping[str, str]
+    desk: Desk
+    keys: tuple[str, ...]
 
     # --- what the path names ---------------------------------------------------------------------------------------
 
@@ -132,6 +136,11 @@ class Call:
         if not self.operates:
             raise Denied(self.who.name, what, "here", "That needs the role `operator` or `admin`.")
 
+    def need_administrator(self, what: str) -> None:
+        """Raises Denied. ``what`` continues "X may not"."""
+        if not self.who.holds(Right.ADMINISTER):
+            raise Denied(self.who.name, what, "here", "That needs the role `admin`.")
+
     def for_deletion(self) -> tuple[Hosted, Grant]:
         """Raises Denied, DeletionUnsupported for a group or a proxy."""
         entry = self.entry()
@@ -141,7 +150,8 @@ class Call:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200]}
+        through = {"through": dict(self.who.through)} if self.who.through else {}
+        return {"address": address_of(self.ask), "agent": (self.ask.get("User-Agent") or "")[:200], **through}
 
 
 def cursor_of(last: str | None) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pierhead.domain import refusals as r
+from pierhead.domain import refusals_accounts as a
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -73,6 +74,19 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.FormUnreadable: Problem(400, "form_unreadable", "Form not understood"),
     r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
+    a.BodyInvalid: Problem(
+        400, "body_invalid", "Body not understood", "Mend what the message names, and send it again."
+    ),
+    a.BodyTooLarge: Problem(413, "body_too_large", "Body too large", "Make it smaller."),
+    a.AccountUnknown: Problem(404, "account_unknown", "No such account", "`pierhead accounts` lists those there are."),
+    a.RoleUnknown: Problem(404, "role_unknown", "No such role"),
+    a.AccessTokenUnknown: Problem(
+        404, "access_token_unknown", "No such access token", "`pierhead tokens` lists those there are."
+    ),
+    a.NotHere: Problem(409, "not_here", "Not changed here"),
+    a.NameTaken: Problem(409, "name_taken", "Name is taken"),
+    a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
+    a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
 }
 
 _UNAVAILABLE: Final = {

@@ -12,8 +12,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.rest import house, images
+from pierhead.faces.rest import accounts, house, images
 from pierhead.faces.rest.call import Call
+from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
 
 ROOT: Final = "/api/v1"
@@ -26,11 +27,13 @@ class Need(enum.Enum):
     PULL = "leave to pull from the repository"
     DELETE = "leave to delete from the repository (`admin`)"
     OPERATE = "`operator` or `admin`"
+    OWN = "any account, about itself"
+    ADMINISTER = "`admin`"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Of the query."""
+    """Of the query, or a key of the body."""
 
     name: str
     says: str
@@ -47,6 +50,13 @@ class Route:
     says: str
     parameters: tuple[Parameter, ...] = ()
     pages: bool = False
+    body: tuple[Parameter, ...] = ()
+    status: int = 200
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What its body may have."""
+        return tuple(parameter.name for parameter in self.body)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -60,6 +70,35 @@ _PREFIX: Final = Parameter("prefix", "only names that begin with this")
 _PAGE: Final = (_PREFIX, _LIMIT, _CURSOR)
 _IMAGES: Final = "/repositories/{repository}/images"
 _IMAGE: Final = f"{_IMAGES}/{{image}}/-"
+
+_ROLES: Final = Parameter("roles", "a list of roles, at least one")
+_KIND: Final = Parameter("kind", "`person` or `service`")
+_DISABLED: Final = Parameter("disabled", "true or false")
+_RULES: Final = Parameter("rules", "a list of rules as in the configuration file: rights, repositories, images, tags")
+_ACCOUNT: Final = (
+    Parameter("name", "of the account"),
+    _KIND,
+    _ROLES,
+    Parameter("password", "12 to 1024 characters; without it only access tokens hold"),
+    _DISABLED,
+)
+_CHANGE: Final = (_KIND, _ROLES, _DISABLED)
+_PASSWORD: Final = (Parameter("password", "the new one"), Parameter("old", "the one before, to change one's own"))
+_ROLE: Final = (_RULES,)
+_TOKEN: Final = (
+    Parameter("name", "by which people know it"),
+    Parameter("expires_in", "in seconds; null for never, 90 days without it"),
+    Parameter("rules", "what it is narrowed to; without them it may what the account may"),
+)
+_EXPLAIN: Final = (
+    Parameter("action", "`pull`, `push` or `promote`; `pull` without it"),
+    Parameter("image", "the image, or REPOSITORY/IMAGE"),
+    Parameter("reference", "a tag or a digest"),
+    Parameter("repository", "where; without it the first group, or where pushes to it go"),
+    Parameter("account", "whose; one's own without it"),
+    Parameter("to", "stage or repository, for `promote`"),
+    Parameter("from", "stage or repository, for `promote`; the stage before `to` without it"),
+)
 
 ROUTES: Final = (
     Route("GET", "/status", Need.ACCOUNT, house.status, "Version, readiness, ports; storage, upstreams and warnings."),
@@ -89,6 +128,67 @@ ROUTES: Final = (
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
     Route("POST", "/gc", Need.OPERATE, house.gc_run, "Runs reclaim now; leases and quarantine hold as ever."),
+    Route("GET", "/account", Need.ACCOUNT, accounts.me, "Who asks, with roles and rules in words."),
+    Route("GET", "/account/tokens", Need.ACCOUNT, accounts.my_tokens, "One's own access tokens, without secrets."),
+    Route(
+        "POST",
+        "/account/tokens",
+        Need.OWN,
+        accounts.make_my_token,
+        "Makes an access token; its secret is in this answer only.",
+        body=_TOKEN,
+        status=201,
+    ),
+    Route("DELETE", "/account/tokens/{token}", Need.OWN, accounts.revoke_my_token, "Revokes an access token at once."),
+    Route("GET", "/accounts", Need.ADMINISTER, accounts.accounts, "Every account."),
+    Route("POST", "/accounts", Need.ADMINISTER, accounts.add, "Makes an account.", body=_ACCOUNT, status=201),
+    Route("GET", "/accounts/{account}", Need.ADMINISTER, accounts.account, "One account: roles, rules, secrets, uses."),
+    Route(
+        "PATCH",
+        "/accounts/{account}",
+        Need.ADMINISTER,
+        accounts.change,
+        "Changes what the body has, and nothing else.",
+        body=_CHANGE,
+    ),
+    Route("DELETE", "/accounts/{account}", Need.ADMINISTER, accounts.remove, "Removes the account and its tokens."),
+    Route(
+        "PUT",
+        "/accounts/{account}/password",
+        Need.OWN,
+        accounts.password,
+        "Sets a password: one's own with the old one, as `admin` that of others.",
+        body=_PASSWORD,
+    ),
+    Route("GET", "/accounts/{account}/tokens", Need.ADMINISTER, accounts.tokens, "Access tokens of the account."),
+    Route(
+        "POST",
+        "/accounts/{account}/tokens",
+        Need.ADMINISTER,
+        accounts.make_token,
+        "Makes an access token for the account.",
+        body=_TOKEN,
+        status=201,
+    ),
+    Route(
+        "DELETE",
+        "/accounts/{account}/tokens/{token}",
+        Need.ADMINISTER,
+        accounts.revoke_token,
+        "Revokes an access token of the account.",
+    ),
+    Route(
+        "GET",
+        "/explain",
+        Need.OWN,
+        explain,
+        "Why an account may or may not do something, and where content comes from; about others for `admin`.",
+        _EXPLAIN,
+    ),
+    Route("GET", "/roles", Need.ADMINISTER, accounts.roles, "Every role: built in, of the file, of REST."),
+    Route("GET", "/roles/{role}", Need.ADMINISTER, accounts.role, "One role."),
+    Route("PUT", "/roles/{role}", Need.ADMINISTER, accounts.put_role, "Makes a role, or changes it.", body=_ROLE),
+    Route("DELETE", "/roles/{role}", Need.ADMINISTER, accounts.remove_role, "Removes a role that no account has."),
 )
 
 _HINT: Final = f"The addresses of the REST API begin with {ROOT}/, such as {ROOT}/status."

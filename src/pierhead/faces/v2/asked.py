@@ -14,7 +14,6 @@ from pierhead.domain.refusals import (
     DigestInvalid,
     EncodingRefused,
     QueryInvalid,
-    StageFilledByPromotion,
 )
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import Connector, address_of
@@ -51,10 +50,7 @@ class Asked:
         Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied, ScopeMissing.
         """
         port = None if self.connector.repository is None else int(self.connector.external.rpartition(":")[2])
-        target = self.table.hosted_for_push(self.entry, self.who, self.image, port)
-        if target.stage and not self.who.may_ask(Right.PUSH, target.name, self.image):
-            raise StageFilledByPromotion(target.name, self.image, reference, target.stage)
-        grant = require(self.who, Right.PUSH, target.name, self.image)
+        target, grant = self.table.for_push(self.entry, self.who, self.image, reference, port)
         self.ask.note["member"] = target.name
         assert isinstance(target.repository, Hosted)
         return target.repository, grant

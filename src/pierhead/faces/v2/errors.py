@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pierhead.domain import refusals as r
+from pierhead.domain import refusals_accounts as a
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -49,6 +50,16 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.FormUnreadable: (400, "UNSUPPORTED"),
     r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
+    # Of accounts; raised by the REST API only.
+    a.BodyInvalid: (400, "UNSUPPORTED"),
+    a.BodyTooLarge: (413, "SIZE_INVALID"),
+    a.AccountUnknown: (404, "UNSUPPORTED"),
+    a.RoleUnknown: (404, "UNSUPPORTED"),
+    a.AccessTokenUnknown: (404, "UNSUPPORTED"),
+    a.NotHere: (409, "DENIED"),
+    a.NameTaken: (409, "DENIED"),
+    a.RoleInUse: (409, "DENIED"),
+    a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
 }
 
 # What a method makes of a refusal that means something else elsewhere.

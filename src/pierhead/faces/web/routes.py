@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pierhead.faces.door.ask import Answer
-from pierhead.faces.web.pages import account, home, sign_in, sign_on
+from pierhead.faces.web.pages import account, home, secrets, sign_in, sign_on
 from pierhead.faces.web.visit import Visit
 
 
@@ -34,6 +34,9 @@ ROUTES: Final = (
     Route("GET", "/-/signed-out", sign_in.left, signed_in=False),
     Route("GET", "/-/me", account.show),
     Route("POST", "/-/me/theme", account.choose_theme),
+    Route("POST", "/-/me/tokens", secrets.make_token),
+    Route("POST", "/-/me/tokens/{id}/revoke", secrets.revoke_token),
+    Route("POST", "/-/me/password", secrets.change_password),
     Route("POST", "/-/me/sessions/end-all", account.end_all),
     Route("POST", "/-/me/sessions/{session}/end", account.end_one),
 )

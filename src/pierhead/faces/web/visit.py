@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
+from pierhead.commits.account import By
 from pierhead.domain import limits
 from pierhead.domain.refusals import ForgedRequest, FormTooLarge, FormUnreadable, QueryInvalid
 from pierhead.faces.door.ask import Answer, Ask, TooLarge
@@ -21,6 +22,7 @@ from pierhead.faces.web.render import Frame, Renderer
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import SignOn
 from pierhead.ports.metadata.store import Store
+from pierhead.repositories.directory import Desk
 
 THEME_COOKIE: Final = "pierhead-theme"
 THEMES: Final = ("light", "dark")
@@ -46,6 +48,7 @@ class Provider:
 
     name: str
     button: str
+    issuer: str
     roles: Mapping[str, tuple[str, ...]]
     sign_on: SignOn
 
@@ -67,6 +70,7 @@ class Workshop:
     store: Store
     guard: Guard
     visitors: Visitors
+    desk: Desk
     clock: Clock
     entropy: Entropy
     renderer: Renderer
@@ -101,6 +105,10 @@ class Visit:
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request."""
         return {"address": self.address, "agent": self.agent}
+
+    def by(self) -> By:
+        """The same, with who does it."""
+        return By(self.guest.who.name, self.circumstances())
 
     @property
     def address(self) -> str:

@@ -1,16 +1,12 @@
-"""How pages say times, rights and browsers."""
+"""How pages say times and browsers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from pierhead.domain.access import ALL_RIGHTS, Right, Rule, Rules
-
 _AGES_DAYS_MAX: Final = 60
-_ORDER: Final = tuple(Right)
 _BROWSERS: Final = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -71,32 +67,6 @@ def browser_of(agent: str) -> str:
         return first[0][:40] if first and first[0].isprintable() else ""
     system = next((said for mark, said in _SYSTEMS if mark in agent), "")
     return f"{name} on {system}" if system else name
-
-
-def rights_in_words(rules: Rules) -> list[str]:
-    """A sentence for each rule: ``pull and push orchestrator/* in docker-hosted-dev, under the tags main-*``."""
-    return list(dict.fromkeys(_rule(rule) for rule in rules))
-
-
-def _rule(rule: Rule) -> str:
-    if rule.rights == ALL_RIGHTS:
-        verbs = "everything"
-    else:
-        verbs = _joined([right.value for right in _ORDER if right in rule.rights], "and")
-    if not rule.rights & {Right.PULL, Right.PUSH, Right.DELETE, Right.PROMOTE}:
-        return verbs
-    images = "all images" if rule.images.every else _joined(rule.images.texts, "and")
-    where = "every repository" if rule.repositories.every else _joined(rule.repositories.texts, "and")
-    sentence = f"{verbs}: {images} in {where}"
-    if rule.outside:
-        sentence += f" but {_joined(sorted(rule.outside), 'and')}"
-    if rule.tags.texts != ("*",) and Right.PUSH in rule.rights:
-        sentence += f", pushes only under the tags {_joined(rule.tags.texts, 'and')}"
-    return sentence
-
-
-def _joined(words: Sequence[str], last: str) -> str:
-    return " ".join([", ".join(words[:-1]), last, words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def plain_host(url: str) -> str:

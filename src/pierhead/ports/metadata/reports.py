@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     ImageRow,
@@ -56,3 +57,12 @@ class Reports(Protocol):
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""
+
+    def people(self) -> People:
+        """Accounts and roles that were made over REST, by name."""
+
+    def access_tokens(self, account: str) -> Sequence[AccessTokenRow]:
+        """Those of the account that are not revoked, the oldest first; expired ones too."""
+
+    def uses(self, account: str) -> Sequence[Use]:
+        """When secrets of the account were used, the latest first."""

@@ -9,15 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """``id`` is the SHA-256 of what the cookie holds (32 bytes), ``stamp`` that of the account's password hash.
-
-    ``roles`` are those that somebody's groups gave at a single sign-on; None for an account, whose roles are looked up.
-    ``through`` is ``password``, or the name of the provider.
-    """
+    """``id`` is the SHA-256 of what the cookie holds (32 bytes), ``stamp`` that of what opened it
+    (``ports.identity.Known``), ``through`` is ``password``, or the name of the provider."""
 
     id: bytes
     account: str
-    roles: tuple[str, ...] | None
     stamp: bytes
     through: str
     created: int
@@ -39,8 +35,17 @@ class Sessions(Protocol):
     def end(self, account: str, session: bytes) -> bool:
         """False if the account has no such session."""
 
+    def end_all(self, account: str) -> None:
+        """All of them, wherever."""
+
     def expire(self, now: int, idle: int) -> int:
         """Forgets those that have ended by ``now`` or were last seen before ``idle``, and what was spent; how many."""
 
     def spend(self, mark: bytes, until: int) -> bool:
         """Remembers ``mark`` until then; False if it was spent before."""
+
+    def account_of(self, issuer: str, subject: str) -> str | None:
+        """The account of somebody who comes by single sign-on; None for who never came."""
+
+    def bind(self, issuer: str, subject: str, account: str) -> None:
+        """From now on the account is theirs, and nobody else's."""

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
@@ -233,6 +234,14 @@ class Tx(Protocol):
     def notes(self) -> Notes: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def access_tokens(self) -> AccessTokens: ...
+    @property
+    def uses(self) -> Uses: ...
 
 
 class Lookups(Protocol):
@@ -279,6 +288,12 @@ class Lookups(Protocol):
 
     async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
         """A LIVE blob that any image of the repository was given."""
+
+    async def access_token(self, digest: bytes) -> AccessTokenRow | None:
+        """By the SHA-256 of its secret; revoked and expired ones too."""
+
+    async def note(self, name: str) -> str | None:
+        """A value of the installation itself (``Notes``), as it stands now."""
 
 
 class Store(Protocol):

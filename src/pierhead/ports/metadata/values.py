@@ -167,10 +167,13 @@ class TagRow:
 
 @dataclass(frozen=True, slots=True)
 class TagInterval:
+    """``once`` if it was written once, so that no other bytes ever get the tag."""
+
     digest: Digest
     since: int
     until: int | None
     by: str
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,8 @@
 -- Version 4: sessions of people in browsers, sign-ons that were used, and logins of the command line on their way.
--- id is the SHA-256 of what the cookie holds, so that this table lets nobody in. roles is a JSON list for somebody who
--- came by single sign-on, NULL for an account whose roles are looked up. stamp changes with the account's password.
+-- id is the SHA-256 of what the cookie holds, so that this table lets nobody in. stamp changes with the account's password.
 CREATE TABLE sessions (
     id BLOB PRIMARY KEY,
     account TEXT NOT NULL,
-    roles TEXT,
     stamp BLOB NOT NULL,
     through TEXT NOT NULL,
     created INTEGER NOT NULL,
@@ -19,3 +17,11 @@ CREATE INDEX sessions_by_end ON sessions (expires);
 -- What may be used once: the random part of the state of a sign-on.
 CREATE TABLE spent (mark BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX spent_by_end ON spent (until);
+
+-- Whose account it is that somebody has who comes by single sign-on: the provider's name for them never changes.
+CREATE TABLE sign_on_people (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    account TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (issuer, subject)
+) STRICT, WITHOUT ROWID;

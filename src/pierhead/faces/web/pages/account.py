@@ -1,4 +1,4 @@
-"""One's own page: who am I, what may I do, where am I signed in, how should pages look."""
+"""One's own page: who am I, what may I do, with which tokens, and where am I signed in."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import Final
 
 from pierhead.commits.session import end_all_sessions, end_sessions
 from pierhead.domain.refusals import QueryInvalid
+from pierhead.domain.roles import in_words
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.cookies import cookie_name, cookie_of
 from pierhead.faces.web.visit import THEME_COOKIE, THEMES, Visit
-from pierhead.faces.web.words import browser_of, rights_in_words, span
+from pierhead.faces.web.words import browser_of, span
+from pierhead.ports.metadata.accounts import AccessTokenRow
 from pierhead.ports.metadata.sessions import SessionRow
+from pierhead.repositories.directory import Account as Known
+from pierhead.repositories.directory import Origin
 
 PATH: Final = "/-/me"
 _THEME_SECONDS: Final = 365 * 24 * 3600
 _DONE: Final = {
     "session": "That session has ended.",
     "theme": "The pages look as you chose.",
+    "token": "The token is revoked. It opens nothing from now on.",
+    "password": "Your password is changed. All your other sessions have ended.",
 }
 _HANDLE_CHARACTERS: Final = 32
 
@@ -39,43 +45,132 @@ class SessionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLine:
+    """``limit`` are sentences, empty if the token may what its account may; ``used`` and ``expires`` None for never."""
+
+    id: str
+    name: str
+    limit: tuple[str, ...]
+    created: int
+    expires: int | None
+    expired: bool
+    used: int | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleLine:
+    """What one role gives, in sentences that continue "may"."""
+
+    name: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """What was typed, to be typed again after a fault."""
+
+    name: str = ""
+    days: str = "90"
+    rights: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """``rights`` are sentences; ``idle`` says in words after what time without use a session ends."""
+    """``secret`` is a token that was made just now; nobody sees it again. ``kept`` says where the account's password is
+    changed if not here, ``password_fault`` why it was not. ``idle`` says when an unused session ends."""
 
     name: str
     through: str
-    rights: tuple[str, ...]
+    kept: str
+    roles: tuple[RoleLine, ...]
+    tokens: tuple[TokenLine, ...]
     sessions: tuple[SessionLine, ...]
     idle: str
     theme: str
+    host: str
+    form: TokenForm = TokenForm()
+    secret: str = ""
+    secret_name: str = ""
+    password_fault: str = ""
 
 
 async def show(visit: Visit) -> Answer:
     """For whoever is signed in."""
-    guest = visit.guest
-    account = guest.session.account
-    rows = await visit.shop.store.report(lambda reports: reports.sessions(account))
+    return visit.page("account", visit.guest.who.name, await account_of(visit), twin="/api/v1/account", notice=_done(visit))
+
+
+def _done(visit: Visit) -> str:
+    return _DONE.get(visit.query.get("done", ""), "")
+
+
+async def account_of(
+    visit: Visit,
+    *,
+    form: TokenForm | None = None,
+    secret: str = "",
+    secret_name: str = "",
+    password_fault: str = "",
+) -> Account:
+    """Read anew from one snapshot. Raises Unavailable, TimeoutError."""
+    guest, desk = visit.guest, visit.shop.desk
+    name = guest.who.name
+    sessions, tokens = await visit.shop.store.report(
+        lambda reports: (reports.sessions(name), reports.access_tokens(name))
+    )
+    known = desk.directory.account(name)
     theme = cookie_of(visit.ask, cookie_name(THEME_COOKIE, visit.secure)) or ""
-    page = Account(
-        name=guest.who.name,
+    now = visit.shop.clock.now()
+    roles = () if known is None else desk.directory.rules_by_role(known)
+    return Account(
+        name=name,
         through=guest.session.through,
-        rights=tuple(rights_in_words(guest.who.rules)),
-        sessions=_lines(visit, rows),
+        kept=_kept(known, known is not None and desk.password_of(known) is not None),
+        roles=tuple(RoleLine(role, tuple(in_words(rule) for rule in rules)) for role, rules in roles),
+        tokens=tuple(_token(row, now) for row in tokens),
+        sessions=_lines(visit, sessions),
         idle=span(visit.shop.visitors.rules.idle_seconds),
         theme=theme if theme in THEMES else "",
+        host=visit.site.host,
+        form=form or TokenForm(),
+        secret=secret,
+        secret_name=secret_name,
+        password_fault=password_fault,
     )
-    return visit.page("account", f"{guest.who.name}", page, notice=_DONE.get(visit.query.get("done", ""), ""))
+
+
+def _kept(known: Known | None, password: bool) -> str:
+    """Empty for an account whose password can be changed here."""
+    if known is None or known.origin is Origin.FILE:
+        return "This account stands in the configuration file of the server: its password is changed there."
+    if known.origin is Origin.BUILT_IN:
+        return "This account is built in. Its password is set anew on the machine: pierhead admin reset-password."
+    return "" if password else "You come by single sign-on: there is no password of yours here."
+
+
+def _token(row: AccessTokenRow, now: int) -> TokenLine:
+    return TokenLine(
+        id=row.id,
+        name=row.name,
+        limit=() if row.limit is None else tuple(in_words(rule) for rule in row.limit),
+        created=row.created,
+        expires=row.expires,
+        expired=row.expires is not None and row.expires <= now,
+        used=row.last_used,
+        address=row.last_address or "",
+    )
 
 
 def _lines(visit: Visit, rows: Sequence[SessionRow]) -> tuple[SessionLine, ...]:
     """Those that still hold, this one first."""
     now, idle = visit.shop.clock.now(), visit.shop.visitors.rules.idle_seconds * 1_000_000
-    mine = visit.guest.session.id
-    alive = [row for row in rows if row.expires > now and row.seen + idle > now]
+    mine = visit.guest.session
+    alive = [row for row in rows if row.expires > now and row.seen + idle > now and row.stamp == mine.stamp]
     lines = [
         SessionLine(
             handle=handle_of(row.id),
-            this=row.id == mine,
+            this=row.id == mine.id,
             browser=browser_of(row.agent) or "unknown",
             agent=row.agent,
             address=row.address,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pierhead.domain import refusals as r
+from pierhead.domain import refusals_accounts as a
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -60,6 +61,15 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.FormTooLarge: (413, "The form is too large"),
     r.FormUnreadable: (400, "The form is not understood"),
     r.SignOnRefused: (400, "You are not signed in"),
+    a.BodyInvalid: (400, "This is not understood"),
+    a.BodyTooLarge: (413, "This is too large"),
+    a.AccountUnknown: (404, "There is no such account"),
+    a.RoleUnknown: (404, "There is no such role"),
+    a.AccessTokenUnknown: (404, "There is no such token"),
+    a.NotHere: (409, "This is not changed here"),
+    a.NameTaken: (409, "The name is taken"),
+    a.RoleInUse: (409, "The role is in use"),
+    a.TooManyAccessTokens: (429, "Too many access tokens"),
     r.MethodUnsupported: (405, "This is not answered here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}

@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import quote
 
 from pierhead.commits.session import FIRST_SIGN_IN, end_sessions, open_session
-from pierhead.domain.access import Principal
 from pierhead.domain.refusals import NotAuthenticated, TooManyLogins, Unavailable
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.cookies import cookie_name, cookie_of
@@ -74,25 +73,25 @@ async def submit(visit: Visit) -> Answer:
         answer.headers = (*answer.headers, ("Retry-After", str(refusal.retry_after)))
         return answer
     visit.ask.note["account"] = who.name
-    stamp = await visit.shop.visitors.stamp_of(who.name)
-    if stamp is None or who.limit is not None:
+    if who.through.get("how") != "password":
         # A token opens ports, not pages: a session would outlive it, and give more than it was narrowed to.
         return await _page(visit, redirect, name, "A token does not sign in here: use the account's password.", 401)
-    await begin_session(visit, who, None, stamp, "password", None)
+    await begin_session(visit, who.name, "password", None)
     return visit.redirect(redirect)
 
 
-async def begin_session(
-    visit: Visit, who: Principal, roles: tuple[str, ...] | None, stamp: bytes, through: str, sign_on: bytes | None
-) -> None:
+async def begin_session(visit: Visit, account: str, through: str, sign_on: bytes | None) -> None:
     """Opens a session under a new cookie; one that the browser had for the same account ends. ``sign_on`` is the mark
-    of a single sign-on. Raises SignOnRefused, Unavailable."""
+    of a single sign-on. Raises NotAuthenticated for an account that is gone by now, SignOnRefused, Unavailable."""
     visitors, now = visit.shop.visitors, visit.shop.clock.now()
+    stamp = await visitors.stamp_of(account)
+    if stamp is None:
+        raise NotAuthenticated(f"The account {account} is disabled here, or not there any more.")
     cookie, session = visitors.new_secret()
     expires = now + visitors.rules.longest_seconds * 1_000_000
-    row = SessionRow(session, who.name, roles, stamp, through, now, now, expires, visit.address, visit.agent)
+    row = SessionRow(session, account, stamp, through, now, now, expires, visit.address, visit.agent)
     before = None if visit.visitor is None else visit.visitor.session
-    replaced = before.id if before is not None and before.account == who.name else None
+    replaced = before.id if before is not None and before.account == account else None
     await visit.shop.store.write(lambda tx: open_session(tx, row, replaced, sign_on))
     visit.set_header(visitors.set_session(cookie))
     visit.end_visit()

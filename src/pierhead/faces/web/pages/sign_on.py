@@ -14,13 +14,16 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
+from pierhead.commits.account import By
+from pierhead.commits.sign_on import take_in_person
 from pierhead.domain import limits
-from pierhead.domain.access import Principal
 from pierhead.domain.refusals import RouteUnknown, SignOnRefused
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.origin import own_path
 from pierhead.faces.web.pages.sign_in import HOME, begin_session
 from pierhead.faces.web.visit import Provider, Visit
+from pierhead.ports.identity import SignedOn
+from pierhead.repositories.directory import Origin
 
 CALLBACK: Final = "/-/sign-in/callback"
 _MARK_BYTES: Final = 16
@@ -95,15 +98,27 @@ async def finish(visit: Visit) -> Answer:
     person = await provider.sign_on.finish(
         visit.site.external_url + CALLBACK, code, errand.nonce(secret), errand.verifier(secret)
     )
-    roles = roles_of(provider, person.groups)
-    visit.ask.note["account"] = person.name
-    await begin_session(visit, Principal(person.name, ()), roles, b"", provider.name, errand.mark)
+    account = await take_in(visit, provider, person)
+    visit.ask.note["account"] = account
+    await begin_session(visit, account, provider.name, errand.mark)
     return visit.redirect(own_path(errand.redirect))
 
 
-def roles_of(provider: Provider, groups: tuple[str, ...]) -> tuple[str, ...]:
-    """What the groups give together, by the configuration; a group that stands nowhere gives nothing."""
-    return tuple(sorted({role for group in groups for role in provider.roles.get(group, ())}))
+async def take_in(visit: Visit, provider: Provider, person: SignedOn) -> str:
+    """The account of somebody whom the provider vouches for, with the roles that their groups give now. Raises
+    SignOnRefused if their name is no account's, or is that of an account which they have no part in."""
+    desk = visit.shop.desk
+    await desk.directory.fresh()
+    there = desk.directory.account(person.name)
+    if there is not None and there.origin is not Origin.REST:
+        raise SignOnRefused(f"{person.name} is the name of another account here, which {provider.name} has no say in")
+    roles = tuple(sorted({role for group in person.groups for role in provider.roles.get(group, ())}))
+    by = By(person.name, visit.circumstances())
+    account = await visit.shop.store.write(
+        lambda tx: take_in_person(tx, provider.issuer, person.subject, person.name, roles, by)
+    )
+    await desk.directory.fresh()
+    return account
 
 
 def _provider(visit: Visit) -> Provider:

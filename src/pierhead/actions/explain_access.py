@@ -1,0 +1,253 @@
+"""Why an account may or may not pull, push or promote something. Looks things up as the request itself would, changes
+nothing, and asks no upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from pierhead.domain import explain
+from pierhead.domain.access import Principal, Right, require, require_tags
+from pierhead.domain.digest import Digest
+from pierhead.domain.explain import Explanation, Member, Step, Subject, Verdict, Written
+from pierhead.domain.lookup import Reserve
+from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
+from pierhead.domain.refusals import (
+    Denied,
+    ManifestUnknown,
+    NotAuthenticated,
+    Refusal,
+    RepositoryReadOnly,
+    StageFilledByPromotion,
+    TagDenied,
+    TagWrittenOnce,
+)
+from pierhead.ports.metadata.store import Store
+from pierhead.repositories.directory import Account, Directory
+from pierhead.repositories.group import Group
+from pierhead.repositories.hosted import Hosted
+from pierhead.repositories.kind import Caching, Local
+from pierhead.repositories.proxy import Proxy
+from pierhead.repositories.table import Entry, Table
+
+_INTERVALS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``who`` is the account as it is signed in, or would be. ``tells`` if the asker may know what the account may not
+    see."""
+
+    account: Account
+    who: Principal
+    entry: Entry
+    image: ImageName
+    reference: Reference | None
+    tells: bool = False
+
+
+class Explainer:
+    """What is needed to look things up."""
+
+    def __init__(self, table: Table, directory: Directory, store: Store) -> None:
+        self._table = table
+        self._directory = directory
+        self._store = store
+
+    # --- pull --------------------------------------------------------------------------------------------------------
+
+    async def pull(self, question: Question) -> Explanation:
+        """Each member in the order of asking, and who answers."""
+        entry, image, reference = question.entry, question.image, question.reference
+        subject, first = self._subject(question)
+        if question.account.disabled:
+            return _disabled(question, first)
+        hint = "" if reference is None else self._table.pull_hint(entry, image, reference)
+        facts = explain.PullFacts(
+            entry.name,
+            image,
+            str(reference or ""),
+            [await self._member(question, *one) for one in _members(entry)],
+            ManifestUnknown(image, str(reference or "any tag"), entry.name, hint),
+            group=entry.kind == "group",
+            by_digest=isinstance(reference, Digest),
+            tells=question.tells,
+        )
+        found = explain.explain_pull(subject, facts, first)
+        if found.refusal is None or any(who_may(subject, one) for one in facts.members):
+            return found
+        given = self._given(question, Right.PULL, facts.members[0].name, facts.members[0].image)
+        return replace(found, steps=(*found.steps, *given))
+
+    async def _member(self, question: Question, member: Local | Caching, reserves: Sequence[Reserve]) -> Member:
+        image = member.judged(question.image)
+        told = question.tells or question.who.may_ask(Right.PULL, member.name, image)
+        held = await self._held(member, image, question) if told else None
+        if not isinstance(member, Proxy):
+            return Member(member.name, "hosted", image, held)
+        reserved: tuple[str, ...] = ()
+        if any(reserve.holds(question.image) for reserve in reserves):
+            reserved = tuple(self._reserving(question.entry, question.image))
+        checked = await self._checked(member, image, question) if held is not None else ""
+        return Member(member.name, "proxy", image, held, member.upstream.host, checked, reserved)
+
+    def _reserving(self, entry: Entry, image: ImageName) -> Iterator[str]:
+        if entry.kind == "group" and entry.reserve.holds(image):
+            yield entry.name
+        for name in entry.members:
+            yield from self._reserving(self._table.entries[name], image)
+
+    async def _held(self, member: Local | Caching, image: ImageName, question: Question) -> str | None:
+        """The digest under the reference, as far as it is kept here."""
+        lookups, reference = self._store.lookups, question.reference
+        if reference is None:
+            return None
+        if isinstance(reference, Digest):
+            return reference if await lookups.manifest((member.row_id,), image, reference) else None
+        hits = await lookups.tag((member.row_id,), image, reference)
+        return (await lookups.stored(hits[0].manifest)).digest if hits else None
+
+    async def _checked(self, member: Caching, image: ImageName, question: Question) -> str:
+        if not isinstance(question.reference, Tag):
+            return ""
+        entry = await self._store.lookups.cached(member.row_id, image, question.reference)
+        return "" if entry is None else f" at {_minute(entry.checked)}"
+
+    # --- push and promote --------------------------------------------------------------------------------------------
+
+    async def push(self, question: Question) -> Explanation:
+        """By the very steps that a push takes, up to its bytes."""
+        entry, image, reference, who = question.entry, question.image, question.reference, question.who
+        subject, first = self._subject(question)
+        if question.account.disabled:
+            return _disabled(question, first)
+        tag = reference if isinstance(reference, Tag) else None
+        steps, target = list(first), entry
+        try:
+            port = None if entry.external is None else int(entry.external.rpartition(":")[2])
+            target = self._table.hosted_for_push(entry, who, image, port)
+            if target is not entry:
+                steps.append(Step(entry.name, f"A push to {entry.name} goes to {target.name}, its `writable`."))
+            if target.stage:
+                steps.append(Step(target.name, f"{target.name} is the stage {target.stage}, filled by promotion."))
+            steps.append(explain.right_step(subject, Right.PUSH, target.name, image))
+            _, grant = self._table.for_push(entry, who, image, str(reference or "TAG"), port)
+            if tag is not None:
+                steps.append(explain.tag_step(subject, target.name, image, tag))
+                require_tags(grant, [tag])
+            steps.append(await self._writable(target, image, tag))
+        except Refusal as refusal:
+            steps += self._end(question, Right.PUSH, target, image, refusal)
+            return explain.explain_write("push", subject, None, str(image), Written(tuple(steps), refusal))
+        return explain.explain_write("push", subject, target.name, _shown(image, reference), Written(tuple(steps)))
+
+    async def promote(self, question: Question, source: Entry) -> Explanation:
+        """From ``source`` to the repository of the question, which is the stage behind it as a rule."""
+        target, image, reference, who = question.entry, question.image, question.reference, question.who
+        subject, first = self._subject(question)
+        if question.account.disabled:
+            return _disabled(question, first)
+        steps, tag = [*first], reference if isinstance(reference, Tag) else None
+        right, where = Right.PULL, source
+        try:
+            steps.append(explain.right_step(subject, Right.PULL, source.name, image))
+            require(who, Right.PULL, source.name, image)
+            if reference is not None:
+                steps.append(await self._source(question, source))
+            right, where = Right.PROMOTE, target
+            steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
+            require(who, Right.PROMOTE, target.name, image)
+            steps.append(await self._writable(target, image, tag))
+        except Refusal as refusal:
+            steps += self._end(question, right, where, image, refusal)
+            return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
+        told = f"{_shown(image, reference)} from {source.name}"
+        return explain.explain_write("promote", subject, target.name, told, Written(tuple(steps)))
+
+    async def _source(self, question: Question, source: Entry) -> Step:
+        """Raises ManifestUnknown."""
+        assert isinstance(source.repository, Hosted)
+        assert question.reference is not None
+        held = await self._held(source.repository, question.image, question)
+        if held is None:
+            raise ManifestUnknown(question.image, str(question.reference), source.name)
+        return Step(source.name, f"{source.name} has {_shown(question.image, question.reference)}: {held}.")
+
+    async def _writable(self, target: Entry, image: ImageName, tag: Tag | None) -> Step:
+        """Raises RepositoryReadOnly, TagWrittenOnce: for a tag that is there, only the same bytes are taken."""
+        rows, intervals = await self._store.report(
+            lambda reports: (
+                reports.repositories(),
+                () if tag is None else reports.history(target.name, image, tag, _INTERVALS),
+            )
+        )
+        policy = rows[target.name].write_policy
+        if policy is WritePolicy.DENY:
+            raise RepositoryReadOnly(target.name)
+        found = next((one for one in intervals if one.until is None or one.once), None)
+        if policy is WritePolicy.ALLOW_ONCE and found is not None and tag is not None and not tag.is_fallback:
+            raise TagWrittenOnce(target.name, image, tag, found.digest, _minute(found.since), found.by)
+        return explain.policy_step(target.name, policy, tag, None if found is None else found.digest)
+
+    # --- what they have in common ------------------------------------------------------------------------------------
+
+    def _subject(self, question: Question) -> tuple[Subject, list[Step]]:
+        account, entry = question.account, question.entry
+        roles = self._directory.rules_by_role(account)
+        named = ", ".join(account.roles) or "none"
+        steps = [Step(account.name, f"{account.name} is {account.origin.said}. Its roles: {named}.")]
+        port = "" if entry.external is None else f"{entry.external} and "
+        order = f", whose members are asked in this order: {', '.join(entry.members)}" if entry.members else ""
+        where = f"{port}{self._table.main}/{entry.name}"
+        steps.append(Step(entry.name, f"{entry.name}, at {where}, is a {entry.kind} repository{order}."))
+        return Subject(question.who, roles), steps
+
+    def _end(self, question: Question, right: Right, where: Entry, image: ImageName, refusal: Refusal) -> list[Step]:
+        """The refusal, unless the step before has said it."""
+        if isinstance(refusal, TagDenied):
+            return []
+        if isinstance(refusal, Denied | StageFilledByPromotion):
+            return [*self._given(question, right, where.name, image)]
+        return [Step(where.name, refusal.message, Verdict.NO)]
+
+    def _given(self, question: Question, right: Right, repository: RepositoryName, image: ImageName) -> Sequence[Step]:
+        """Who has it instead; for those alone who may see accounts."""
+        if not question.tells:
+            return ()
+        roles = {name: rules for name, (_, rules) in self._directory.roles.items()}
+        holders: dict[str, list[str]] = {}
+        for account in self._directory.accounts.values():
+            for role in account.roles:
+                holders.setdefault(role, []).append(account.name)
+        found = explain.given_by(right, repository, image, roles, holders)
+        return () if found is None else (found,)
+
+
+def _members(entry: Entry) -> Sequence[tuple[Local | Caching, Sequence[Reserve]]]:
+    """Who may be asked, with what keeps names from each, as the group itself has it."""
+    repository = entry.repository
+    if isinstance(repository, Group):
+        return list(repository.flat())
+    assert isinstance(repository, Local | Caching)
+    return [(repository, ())]
+
+
+def who_may(subject: Subject, member: Member) -> bool:
+    """Whether the account may see the image there."""
+    return subject.who.may_ask(Right.PULL, member.name, member.image)
+
+
+def _disabled(question: Question, steps: Sequence[Step]) -> Explanation:
+    told = f"{question.account.name} is disabled, so whatever it asks is refused."
+    return Explanation(f"No: {told}", (*steps, Step(question.account.name, told, Verdict.NO)), NotAuthenticated(told))
+
+
+def _shown(image: ImageName, reference: Reference | None) -> str:
+    return image if reference is None else f"{image}{'@' if ':' in reference else ':'}{reference}"
+
+
+def _minute(micros: int) -> str:
+    return datetime.fromtimestamp(micros / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
