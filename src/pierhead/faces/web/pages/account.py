@@ -98,7 +98,9 @@ class Account:
 
 async def show(visit: Visit) -> Answer:
     """For whoever is signed in."""
-    return visit.page("account", visit.guest.who.name, await account_of(visit), twin="/api/v1/account", notice=_done(visit))
+    return visit.page(
+        "account", visit.guest.who.name, await account_of(visit), twin="/api/v1/account", notice=_done(visit)
+    )
 
 
 def _done(visit: Visit) -> str:
