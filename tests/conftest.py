@@ -14,7 +14,20 @@ pytest_plugins = ["tests.peers.fixtures"]
 register_profiles()
 
 # Fixtures that start something; `make quick` leaves the tests out that ask for one of them.
-SERVERS = frozenset({"docker_registry", "docker_engine", "nginx", "pierhead", "start_pierhead", "ground", "browser"})
+SERVERS = frozenset(
+    {
+        "docker_registry",
+        "docker_engine",
+        "nginx",
+        "pierhead",
+        "start_pierhead",
+        "start_openbao",
+        "vault",
+        "chain",
+        "ground",
+        "browser",
+    }
+)
 
 
 def skips_are_failures() -> bool:

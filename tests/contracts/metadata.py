@@ -22,7 +22,7 @@ from pierhead.domain.refusals import (
     TagWrittenOnce,
 )
 from pierhead.ports.metadata.store import Store, Tx
-from pierhead.ports.metadata.values import BlobState, Event, UploadRow
+from pierhead.ports.metadata.values import BlobId, BlobState, Event, UploadRow
 from tests.contracts.rows import HOUR, SECOND, HandClock, Shelf, index, later, manifest, shelf
 
 CheckChain = Callable[[], Awaitable[int]]
@@ -326,6 +326,27 @@ class WritesContract(MetadataFixtures):
     async def test_an_event_may_belong_to_no_image(self, store: Store, check_chain: CheckChain) -> None:
         await store.write(lambda tx: tx.events.append(None, Event("start", "system", {"version": "1", "none": None})))
         assert await check_chain() == 1
+
+    async def test_a_blob_whose_bytes_are_lost_is_found_by_no_look_up_until_it_lands_again(self, store: Store) -> None:
+        dev = await shelf(store, "dev")
+        await store.write(lambda tx: [dev.land(tx, body, number) for number, body in enumerate((b"one", b"two"))])
+        kept = await store.report(lambda reports: reports.kept_blobs(BlobId(0), 100))
+        assert len(kept) == 2
+        assert [row.id for row, _ in kept] == sorted(row.id for row, _ in kept)
+        row, verified = kept[0]
+        assert (await store.report(lambda reports: reports.holders(row.id, 10))) == [(dev.repository.name, dev.image)]
+        await store.write(lambda tx: tx.blobs.verify([row]))
+        (again,) = await store.report(lambda reports: reports.kept_blobs(BlobId(0), 1))
+        assert (again[0], again[1] > verified) == (row, True)
+        assert await store.write(lambda tx: tx.blobs.lose(row))
+        assert not await store.write(lambda tx: tx.blobs.lose(row)), "a blob is lost once"
+        assert await store.lookups.blob((dev.repository.id,), dev.image, row.digest) is None
+        left = await store.report(lambda reports: reports.kept_blobs(BlobId(0), 100))
+        assert [one.id for one, _ in left] == [kept[1][0].id]
+        await store.write(lambda tx: tx.blobs.verify([row]))
+        await store.write(lambda tx: tx.blobs.land(row.digest, row.size, "f" * 16, None))
+        assert await store.lookups.blob((dev.repository.id,), dev.image, row.digest) is not None
+        assert not await store.write(lambda tx: tx.blobs.lose(row)), "these are other bytes"
 
     async def test_a_repository_keeps_its_id_when_its_policy_changes(self, store: Store) -> None:
         first = await shelf(store, "prod", WritePolicy.ALLOW)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.house.tree import SOURCE, at, listed, nodes, python_files, text_of
 
 # Files that something other than an import reaches.
-_ENTRANCES = {"pierhead.__main__", "pierhead.cli.main"}
+_ENTRANCES = {"pierhead.__main__", "pierhead.cli.main", "pierhead.cli.credential_helper"}
 _WORDS_MIN = 3
 
 

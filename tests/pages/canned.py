@@ -44,9 +44,14 @@ def session(this: bool = False, agent: str = "Mozilla/5.0 (X11; Linux x86_64) Fi
 
 Case = tuple[str, Frame, object, frozenset[str]]
 NOTHING: frozenset[str] = frozenset()
-FIRST = SignIn("/-/me", "", "", ended=False, button="", single="", first=True)
-AGAIN = SignIn("/a?b=c", HOSTILE, "Wrong <b>", ended=False, button="Go to Ä", single="/-/sign-in/single", first=False)
-ENDED = SignIn("/", "", "", ended=True, button="", single="", first=False)
+FIRST = SignIn("/-/me", "", "", ended=False, trouble="", button="", single="", first=True)
+AGAIN = SignIn(
+    "/a?b=c", HOSTILE, "Wrong <b>", ended=False, trouble="", button="Go to Ä", single="/-/sign-in/single", first=False
+)
+ENDED = SignIn("/", "", "", ended=True, trouble="", button="", single="", first=False)
+DOWN = SignIn(
+    "/", "", "", ended=False, trouble="Authentik <is> away.", button="Go", single="/-/sign-in/single", first=False
+)
 ROLES = (RoleLine("publisher", ("pull on every image in every repository", HOSTILE)), RoleLine("gone", ()))
 TOKENS = (
     TokenLine("aa11", "laptop", (), NOW - HOUR, None, expired=False, used=NOW - HOUR, address="192.0.2.7"),
@@ -80,6 +85,7 @@ PAGES: tuple[Case, ...] = (
     ("sign_in", STRANGER, FIRST, NOTHING),
     ("sign_in", STRANGER, AGAIN, NOTHING),
     ("sign_in", STRANGER, ENDED, NOTHING),
+    ("sign_in", STRANGER, DOWN, NOTHING),
     ("signed_out", STRANGER, SignedOut("", ""), NOTHING),
     ("signed_out", STRANGER, SignedOut(HOSTILE, 'https://auth.example/end?client_id=x&y="z"'), NOTHING),
     ("error", FRAME, Trouble("There is nothing here", HOSTILE, "abc-3", "/-/sign-in"), NOTHING),

@@ -10,6 +10,7 @@
 | `skopeo`, `buildah`, `podman` | function | callables with credentials and storage of their own |
 | `browser` | session | Chromium; `browser.visitor()` is one person, with cookies of their own |
 | `start_nginx` | function | `start_nginx("server { listen 127.0.0.1:{port}; … }")` |
+| `start_openbao` | function | `start_openbao(tls=…, initialised=…)`: Vault's API, empty; it starts at once |
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.peers.browser import Browser
 from tests.peers.clients import Buildah, Podman, Skopeo
 from tests.peers.engine import DockerEngine
 from tests.peers.nginx import Nginx
+from tests.peers.openbao import OpenBao
 from tests.peers.pierhead import Config, Pierhead
 from tests.peers.processes import PeerMissing, Server
 from tests.peers.registry import DockerRegistry
@@ -55,6 +57,10 @@ class StartPierhead(Protocol):
 
 class StartRegistry(Protocol):
     def __call__(self, *, delete: bool = True, htpasswd: Path | None = None) -> DockerRegistry: ...
+
+
+class StartOpenBao(Protocol):
+    def __call__(self, *, initialised: bool = True, tls: bool = False) -> OpenBao: ...
 
 
 @pytest.fixture
@@ -138,5 +144,15 @@ def start_nginx() -> Iterator[Callable[[str], Nginx]]:
 
         def start(servers: str) -> Nginx:
             return stack.enter_context(made(lambda: Nginx(servers)))
+
+        yield start
+
+
+@pytest.fixture
+def start_openbao() -> Iterator[StartOpenBao]:
+    with contextlib.ExitStack() as stack:
+
+        def start(*, initialised: bool = True, tls: bool = False) -> OpenBao:
+            return stack.enter_context(made(lambda: OpenBao(initialised=initialised, tls=tls)))
 
         yield start

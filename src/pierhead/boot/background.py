@@ -13,6 +13,7 @@ from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
 from pierhead.jobs.scrub import CheckDatabase, Scrub
+from pierhead.jobs.verify_blobs import Doubts, VerifyBlobs
 from pierhead.jobs.watch_accounts import WatchAccounts
 from pierhead.ports.faults import Faults
 from pierhead.ports.fills import FillStore
@@ -22,6 +23,7 @@ from pierhead.repositories.parts import Parts
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
+_VERIFY_SECONDS: Final = 10.0
 
 
 class Background:
@@ -36,6 +38,7 @@ class Background:
         self._holder = parts.entropy.token(8).hex()
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
+        self.doubts = Doubts()
 
     async def restart(self, settings: Settings) -> None:
         """Ends the loops that run and begins with those of ``settings``."""
@@ -48,6 +51,7 @@ class Background:
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
+            Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS),
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),

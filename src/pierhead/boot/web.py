@@ -31,4 +31,6 @@ def web_of(house: House) -> Web:
 def site_of(house: House) -> Site:
     """What the configuration says now."""
     settings = house.settings
-    return Site(guide(settings), settings.external_url.rstrip("/"), plain_host(settings.external_url))
+    return Site(
+        guide(settings), settings.external_url.rstrip("/"), plain_host(settings.external_url), house.sign_on.provider
+    )

@@ -15,6 +15,7 @@ from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
+from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
@@ -54,6 +55,7 @@ class House:
         self.repositories: dict[RepositoryName, Repository] = {}
         self.guard = Guard((), parts.clock, parts.entropy)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
+        self.sign_on = SingleSignOn(parts.clock)
         self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.table = Table((), "")
@@ -77,7 +79,7 @@ class House:
         )
         warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = (*secrets.warnings, *warnings)
+        self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
         self.table = _table(settings, self.repositories)
         self.visitors.rules = session_rules(settings)
         self.v2.replace(self.table)
@@ -109,6 +111,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self.sign_on.close()
         await self.store.close()
         self.blobs.close()
 

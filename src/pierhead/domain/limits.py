@@ -36,6 +36,11 @@ RECLAIM_SAMPLE: Final = 20
 ORPHAN_SECONDS: Final = 24 * 3600
 JOB_TERM_SECONDS: Final = 60
 CHECK_TERM_SECONDS: Final = 10
+# Every stored byte is read again in this time; as much as this is read in a step.
+VERIFY_PERIOD_SECONDS: Final = 30 * 24 * 3600
+VERIFY_BYTES_PER_STEP: Final = 256 * MIB
+VERIFY_ROWS_PER_STEP: Final = 1000
+HOLDERS_NAMED_MAX: Final = 20
 
 PAGE_ITEMS_MAX: Final = 1000
 PAGE_ITEMS_DEFAULT: Final = 1000

@@ -86,6 +86,22 @@ class SqliteBlobs:
             )
         return self.rows([digest for digest, _ in wanted])
 
+    def verify(self, blobs: Collection[BlobRow]) -> None:
+        """See the port."""
+        self._connection.executemany(
+            "UPDATE blobs SET verified=? WHERE id=? AND generation=? AND state IN (1, 2)",
+            ((self._moment.now, blob.id, blob.generation) for blob in blobs),
+        )
+
+    def lose(self, blob: BlobRow) -> bool:
+        """The file keeps its name, which no row has any more: it goes as files without a row do."""
+        found = self._execute(
+            """UPDATE blobs SET state=0, generation='', body=NULL
+               WHERE id=? AND generation=? AND state IN (1, 2) RETURNING id""",
+            (blob.id, blob.generation),
+        )
+        return found.fetchone() is not None
+
     def link(self, image: ImageId, blobs: Collection[BlobId]) -> None:
         """Gives blobs to the image."""
         for blob in blobs:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import apsw
 
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
+from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
@@ -15,6 +16,8 @@ from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     BlobState,
     ImageRow,
     ManifestId,
@@ -180,6 +183,24 @@ class SqliteReports:
         largest = tuple(Waiting(Digest.from_raw(r[0]), r[1], BlobState(r[2]), r[3]) for r in rows)
         blobs, size, condemned, condemned_size, leased, leased_size, until = row
         return Reclaimable(blobs, size, condemned, condemned_size, leased, leased_size, until, largest)
+
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """By primary key, so that a walk over all costs no index."""
+        rows = self._execute(
+            """SELECT id, digest, size, state, generation, body, verified FROM blobs
+               WHERE id>? AND state IN (1, 2) ORDER BY id LIMIT ?""",
+            (after, limit),
+        )
+        return [(blob_row(row[:6]), row[6]) for row in rows]
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """By the index of links by blob."""
+        rows = self._execute(
+            """SELECT r.name, i.name FROM blob_links l JOIN images i ON i.id=l.image_id
+               JOIN repositories r ON r.id=i.repository_id WHERE l.blob_id=? LIMIT ?""",
+            (blob, limit),
+        )
+        return [(RepositoryName(repository), ImageName(image)) for repository, image in rows]
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Rows of any state: what is being deleted is somebody's already."""

@@ -10,6 +10,8 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
+    BlobId,
+    BlobRow,
     ImageRow,
     Reclaimable,
     RepositoryRow,
@@ -54,6 +56,13 @@ class Reports(Protocol):
 
     def reclaimable(self, now: int, sample: int) -> Reclaimable:
         """What nothing refers to, as of ``now``, with the ``sample`` largest named."""
+
+    def kept_blobs(self, after: BlobId, limit: int) -> Sequence[tuple[BlobRow, int]]:
+        """LIVE and CONDEMNED blobs with ids above ``after``, in order, each with when its bytes were last verified.
+        Small ones with their bodies."""
+
+    def holders(self, blob: BlobId, limit: int) -> Sequence[tuple[RepositoryName, ImageName]]:
+        """Images that were given the blob."""
 
     def stored(self, digests: Collection[Digest]) -> Collection[tuple[Digest, str]]:
         """Which (digest, generation) the rows name, of those digests."""

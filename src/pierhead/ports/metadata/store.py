@@ -127,6 +127,13 @@ class Blobs(Protocol):
     def named_by(self, image: ImageId, blob: BlobId) -> Digest | None:
         """A manifest of the image that names the blob."""
 
+    def verify(self, blobs: Collection[BlobRow]) -> None:
+        """Notes that these bytes were read and are what their digests say; not where other bytes have come since."""
+
+    def lose(self, blob: BlobRow) -> bool:
+        """Makes a LIVE or CONDEMNED blob ABSENT, whose bytes of this generation are not what its digest says: from now
+        on no look-up finds it, and whoever pushes or fetches it brings it back. False if it has other bytes by now."""
+
 
 class Reclaims(Protocol):
     """The review queue. Every blob that no manifest names stands in it, so that none is overlooked for ever."""

@@ -23,6 +23,7 @@ _CHALLENGE: Final = ("WWW-Authenticate", 'Form realm="Pierhead"')
 @dataclass(frozen=True, slots=True)
 class SignIn:
     """``redirect`` is where one goes afterwards, ``name`` what was typed before, ``fault`` why it was refused.
+    ``trouble`` is what is wrong with the single sign-on.
 
     ``button`` is the text of the single sign-on, ``single`` its address; both are empty if there is none. ``first`` is
     True until somebody has signed in, ever.
@@ -32,6 +33,7 @@ class SignIn:
     name: str
     fault: str
     ended: bool
+    trouble: str
     button: str
     single: str
     first: bool
@@ -51,7 +53,7 @@ async def show(visit: Visit) -> Answer:
     if visit.visitor is not None:
         return visit.redirect(redirect)
     ended = cookie_of(visit.ask, cookie_name(SESSION_COOKIE, visit.secure)) is not None
-    return await _page(visit, redirect, ended=ended)
+    return await sign_in_page(visit, redirect, ended=ended)
 
 
 async def submit(visit: Visit) -> Answer:
@@ -59,23 +61,25 @@ async def submit(visit: Visit) -> Answer:
     redirect = own_path(visit.form.get("redirect") or HOME)
     name, password = visit.form.get("name", "").strip(), visit.form.get("password", "")
     if not name or not password:
-        return await _page(visit, redirect, name, "Type a name and a password.", 400)
+        return await sign_in_page(visit, redirect, name, "Type a name and a password.", 400)
     try:
         who = await visit.shop.guard.of_form(visit.ask, name, password)
     except NotAuthenticated as refusal:
         visit.ask.note["refused"] = type(refusal).__name__
-        answer = await _page(visit, redirect, name, refusal.message, 401)
+        answer = await sign_in_page(visit, redirect, name, refusal.message, 401)
         answer.headers = (*answer.headers, _CHALLENGE)
         return answer
     except TooManyLogins as refusal:
         visit.ask.note["refused"] = type(refusal).__name__
-        answer = await _page(visit, redirect, name, refusal.message, 429)
+        answer = await sign_in_page(visit, redirect, name, refusal.message, 429)
         answer.headers = (*answer.headers, ("Retry-After", str(refusal.retry_after)))
         return answer
     visit.ask.note["account"] = who.name
     if who.through.get("how") != "password":
         # A token opens ports, not pages: a session would outlive it, and give more than it was narrowed to.
-        return await _page(visit, redirect, name, "A token does not sign in here: use the account's password.", 401)
+        return await sign_in_page(
+            visit, redirect, name, "A token does not sign in here: use the account's password.", 401
+        )
     await begin_session(visit, who.name, "password", None)
     return visit.redirect(redirect)
 
@@ -97,9 +101,17 @@ async def begin_session(visit: Visit, account: str, through: str, sign_on: bytes
     visit.end_visit()
 
 
-async def _page(
-    visit: Visit, redirect: str, name: str = "", fault: str = "", status: int = 200, *, ended: bool = False
+async def sign_in_page(
+    visit: Visit,
+    redirect: str,
+    name: str = "",
+    fault: str = "",
+    status: int = 200,
+    *,
+    ended: bool = False,
+    trouble: str = "",
 ) -> Answer:
+    """The form, with what there is to say above it."""
     visit.ensure_visit()
     provider = visit.site.provider
     page = SignIn(
@@ -107,6 +119,7 @@ async def _page(
         name=name,
         fault=fault,
         ended=ended,
+        trouble=trouble,
         button="" if provider is None else provider.button,
         single="" if provider is None else f"/-/sign-in/single?redirect={quote(redirect, safe='/')}",
         first=await _nobody_yet(visit),

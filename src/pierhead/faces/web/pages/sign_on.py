@@ -17,10 +17,10 @@ from typing import Final
 from pierhead.commits.account import By
 from pierhead.commits.sign_on import take_in_person
 from pierhead.domain import limits
-from pierhead.domain.refusals import RouteUnknown, SignOnRefused
+from pierhead.domain.refusals import RouteUnknown, SignOnRefused, Unavailable
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.origin import own_path
-from pierhead.faces.web.pages.sign_in import HOME, begin_session
+from pierhead.faces.web.pages.sign_in import HOME, begin_session, sign_in_page
 from pierhead.faces.web.visit import Provider, Visit
 from pierhead.ports.identity import SignedOn
 from pierhead.repositories.directory import Origin
@@ -73,14 +73,19 @@ def errand_of(state: str, secret: bytes | None, now: int) -> Errand:
 
 
 async def begin(visit: Visit) -> Answer:
-    """Sends the browser to the provider. Raises Unavailable if that does not answer: its page says what goes on."""
+    """Sends the browser to the provider; where that does not answer, the sign-in page says what goes on."""
     provider = _provider(visit)
     redirect = own_path(visit.query.get("redirect") or HOME)
     secret = visit.ensure_visit()
     errand = Errand(visit.shop.entropy.token(_MARK_BYTES), visit.shop.clock.now(), redirect)
-    there = await provider.sign_on.begin(
-        visit.site.external_url + CALLBACK, errand.state(secret), errand.nonce(secret), errand.verifier(secret)
-    )
+    callback = visit.site.external_url + CALLBACK
+    try:
+        there = await provider.sign_on.begin(
+            callback, errand.state(secret), errand.nonce(secret), errand.verifier(secret)
+        )
+    except Unavailable as failure:
+        visit.ask.note["unavailable"] = failure.message
+        return await sign_in_page(visit, redirect, trouble=failure.message, status=503)
     return visit.redirect(there)
 
 
