@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pierhead.faces.web.pages.account import Account, RoleLine, SessionLine, TokenForm, TokenLine
+from pierhead.faces.web.pages.device import Device
 from pierhead.faces.web.pages.error import Trouble
 from pierhead.faces.web.pages.home import Home
 from pierhead.faces.web.pages.sign_in import SignedOut, SignIn
 from pierhead.faces.web.render import Frame
+from pierhead.faces.web.words import instant
 
 NOW = 1_796_000_000_000_000
 HOUR = 3_600_000_000
@@ -78,6 +80,24 @@ BARE = Account(
     "x" * 128, "Authentik", "It is kept elsewhere.", (), (), (session(True),), "1 day", "", "registry.example"
 )
 
+WAITS = Device(
+    account="anna",
+    typed="",
+    fault="",
+    code="BCDF-GHJK",
+    machine=HOSTILE,
+    address="192.0.2.7",
+    agent="pierhead " + HOSTILE,
+    asked=NOW - HOUR,
+    elsewhere=True,
+    holds="90 days",
+    done="",
+)
+TYPED = Device(
+    "anna", HOSTILE, "No command line waits <b>.", "", "", "", "", 0, elsewhere=False, holds="90 days", done=""
+)
+DONE = Device("anna", "", "", "", "", "", "", 0, elsewhere=False, holds="90 days", done="approve")
+
 # Name of the template, page data, and values that stand for something else than themselves in it.
 PAGES: tuple[Case, ...] = (
     ("home", STRANGER, Home((("push to", "h:8443/IMAGE:TAG"),), ("docker login h:8443",), (("REST", "u"),)), NOTHING),
@@ -89,6 +109,9 @@ PAGES: tuple[Case, ...] = (
     ("signed_out", STRANGER, SignedOut("", ""), NOTHING),
     ("signed_out", STRANGER, SignedOut(HOSTILE, 'https://auth.example/end?client_id=x&y="z"'), NOTHING),
     ("error", FRAME, Trouble("There is nothing here", HOSTILE, "abc-3", "/-/sign-in"), NOTHING),
+    ("device", FRAME, WAITS, NOTHING),
+    ("device", FRAME, TYPED, frozenset({instant(0), "90 days", "anna"})),
+    ("device", FRAME, DONE, frozenset({instant(0), "90 days", "approve"})),
     ("account", FRAME, FULL, frozenset({"password"})),
     ("account", FRAME, BARE, frozenset({"Authentik", "password", "h.example"})),
 )

@@ -70,7 +70,7 @@ def test_every_template_is_shown_with_canned_data() -> None:
 
 
 def test_the_frame_says_who_is_signed_in_and_offers_to_sign_out(renderer: Renderer) -> None:
-    text = renderer.html("error", FRAME, PAGES[7][2])
+    text = renderer.html("error", FRAME, next(case[2] for case in PAGES if case[0] == "error"))
     assert 'action="/-/sign-out"' in text
     assert f'name="token" value="{FRAME.token}"' in text
     assert "Something was done." in text

@@ -78,6 +78,11 @@ class MainPort:
         for sink in self._sinks.values():
             sink.close()
 
+    @property
+    def external_url(self) -> str:
+        """How people reach the main port."""
+        return self._house.settings.external_url
+
     # --- what REST asks ----------------------------------------------------------------------------------------------
 
     @property

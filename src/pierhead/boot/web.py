@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pierhead.boot.welcome import guide
 from pierhead.boot.wire import House
+from pierhead.faces.door.brake import Brake
 from pierhead.faces.web.app import Web
 from pierhead.faces.web.render import Renderer
 from pierhead.faces.web.statics import load_statics
 from pierhead.faces.web.visit import Site, Workshop
 from pierhead.faces.web.words import plain_host
+
+_CODES_A_MINUTE: Final = 10
 
 
 def web_of(house: House) -> Web:
@@ -24,6 +29,7 @@ def web_of(house: House) -> Web:
         parts.entropy,
         Renderer(statics),
         house.ids,
+        Brake(parts.clock, _CODES_A_MINUTE),
     )
     return Web(site_of(house), shop, statics)
 

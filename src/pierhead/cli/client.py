@@ -89,6 +89,10 @@ class Client:
         self._connection.timeout = _LONG_SECONDS
         return self._ask("POST", path, {})
 
+    def send_json(self, *path: str, **body: str) -> Json:
+        """POST of an object. Raises Fault."""
+        return self._ask("POST", path, {}, json.dumps(body).encode())
+
     def health(self) -> str:
         """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
         status, _, body = self._send("GET", "/health")
@@ -97,13 +101,13 @@ class Client:
             raise Fault(f"{self.server} is not ready: {text}")
         return text
 
-    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str]) -> Json:
+    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], body: bytes | None = None) -> Json:
         target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
         if query:
             target += "?" + urlencode(query)
-        status, content_type, body = self._send(method, target)
+        status, content_type, said = self._send(method, target, body)
         try:
-            document: object = json.loads(body)
+            document: object = json.loads(said)
         except ValueError:
             document = None
         if not isinstance(document, dict) or "json" not in content_type:
@@ -117,15 +121,19 @@ class Client:
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401 and not self._user:
-            return Fault(f"{self.server} wants a login: set PIERHEAD_USER and PIERHEAD_PASSWORD.", problem)
+            return Fault(
+                f"{self.server} wants a login: run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD.",
+                problem,
+            )
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
 
-    def _send(self, method: str, target: str) -> tuple[int, str, bytes]:
+    def _send(self, method: str, target: str, sent: bytes | None = None) -> tuple[int, str, bytes]:
         with _waiting(self.server):
             try:
-                self._connection.request(method, self._prefix + target, headers=self._headers)
+                kind = {} if sent is None else {"Content-Type": "application/json"}
+                self._connection.request(method, self._prefix + target, sent, {**self._headers, **kind})
                 response = self._connection.getresponse()
                 body = response.read()
             except ssl.SSLCertVerificationError as error:

@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "health": "pierhead.cli.health:health",
     "images": "pierhead.cli.images:images",
     "inspect": "pierhead.cli.inspect:inspect",
+    "login": "pierhead.cli.login:login",
+    "logout": "pierhead.cli.login:logout",
     "repositories": "pierhead.cli.repositories:repositories",
     "serve": "pierhead.cli.serve:serve",
     "status": "pierhead.cli.status:status",

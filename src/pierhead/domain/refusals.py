@@ -365,6 +365,13 @@ class FormUnreadable(Refusal):
         super().__init__(f"The form is not understood: {why}. Open the page anew and send it again.")
 
 
+class CodeUnknown(Refusal):
+    def __init__(self) -> None:
+        super().__init__(
+            "No command line waits under this code: it was used, refused or is too old. Run `pierhead login` again."
+        )
+
+
 class SignOnRefused(Refusal):
     """A single sign-on that did not begin in this browser, took too long, or was not vouched for as it must be."""
 

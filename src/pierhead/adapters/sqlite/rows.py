@@ -9,6 +9,7 @@ import msgspec
 
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
+from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
 from pierhead.adapters.sqlite.manifests import SqliteManifests
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
@@ -88,6 +89,7 @@ class Transaction:
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
         self.sessions = SqliteSessions(connection)
+        self.device_logins = SqliteDeviceLogins(connection)
         self.accounts = SqliteAccounts(connection)
         self.roles = SqliteRoles(connection)
         self.access_tokens = SqliteAccessTokens(connection, self._moment)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 from traceback import format_tb
+from typing import Final
 
 from pierhead.actions.measure_storage import StorageGauge
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Denied, Refusal, Unavailable
 from pierhead.faces.door.ask import Answer, Ask, Gone
+from pierhead.faces.door.brake import Brake
+from pierhead.faces.door.connectors import address_of
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.door.wire_json import encode
 from pierhead.faces.rest.call import Call, Server, query_of
 from pierhead.faces.rest.problems import Place, broken, refused, unavailable
-from pierhead.faces.rest.routes import find
+from pierhead.faces.rest.routes import OPEN, find
 from pierhead.ports.blobs import StoreFailed
 from pierhead.repositories.directory import Desk
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.table import Table
 
 _log = logging.getLogger("pierhead.rest")
+_NOBODY: Final = Principal("nobody", ())
+_A_MINUTE: Final = 20
 
 
 class Rest:
@@ -41,6 +46,7 @@ class Rest:
     ) -> None:
         self._desk = desk
         self._visitors = visitors
+        self._brake = Brake(parts.clock, _A_MINUTE)
         self._table = table
         self._external_url = external_url
         self._guard = guard
@@ -90,9 +96,11 @@ class Rest:
 
     async def _answer(self, ask: Ask) -> Answer:
         ask.note["route"] = "rest"
-        who = await self._who(ask)
+        who = _NOBODY if ask.target in OPEN else await self._who(ask)
         ask.note["account"] = who.name
         route, values = find(ask.method, ask.target)
+        if route.braked:
+            self._brake.take(address_of(ask))
         if route.method != "GET" and ask.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             # A browser sends along what its user once typed, whichever page asks (fetch metadata, W3C).
             raise Denied(who.name, "change anything from", "a page of another site")

@@ -46,6 +46,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.BlobNamedByManifest: (405, "UNSUPPORTED"),
     r.ManifestNeeded: (409, "DENIED"),
     r.ForgedRequest: (403, "DENIED"),
+    r.CodeUnknown: (404, "UNSUPPORTED"),
     r.FormTooLarge: (413, "SIZE_INVALID"),
     r.FormUnreadable: (400, "UNSUPPORTED"),
     r.SignOnRefused: (400, "UNSUPPORTED"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pierhead.faces.door.ask import Answer
-from pierhead.faces.web.pages import account, home, secrets, sign_in, sign_on
+from pierhead.faces.web.pages import account, device, home, secrets, sign_in, sign_on
 from pierhead.faces.web.visit import Visit
 
 
@@ -32,6 +32,8 @@ ROUTES: Final = (
     Route("GET", "/-/sign-in/callback", sign_on.finish, signed_in=False),
     Route("POST", "/-/sign-out", sign_in.leave),
     Route("GET", "/-/signed-out", sign_in.left, signed_in=False),
+    Route("GET", "/-/login", device.show),
+    Route("POST", "/-/login", device.decide),
     Route("GET", "/-/me", account.show),
     Route("POST", "/-/me/theme", account.choose_theme),
     Route("POST", "/-/me/tokens", secrets.make_token),

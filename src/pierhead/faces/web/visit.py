@@ -12,6 +12,7 @@ from pierhead.commits.account import By
 from pierhead.domain import limits
 from pierhead.domain.refusals import ForgedRequest, FormTooLarge, FormUnreadable, QueryInvalid
 from pierhead.faces.door.ask import Answer, Ask, TooLarge
+from pierhead.faces.door.brake import Brake
 from pierhead.faces.door.connectors import address_of
 from pierhead.faces.door.cookies import cookie_name, cookie_of, set_cookie
 from pierhead.faces.door.guard import Guard
@@ -65,7 +66,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What verbs work with."""
+    """What verbs work with; ``codes`` slows down who tries codes of command lines."""
 
     store: Store
     guard: Guard
@@ -75,6 +76,7 @@ class Workshop:
     entropy: Entropy
     renderer: Renderer
     ids: RequestIds
+    codes: Brake
 
 
 @dataclass(slots=True)

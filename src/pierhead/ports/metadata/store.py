@@ -16,6 +16,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
+from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
@@ -241,6 +242,8 @@ class Tx(Protocol):
     def notes(self) -> Notes: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def device_logins(self) -> DeviceLogins: ...
     @property
     def accounts(self) -> Accounts: ...
     @property

@@ -25,3 +25,19 @@ CREATE TABLE sign_on_people (
     account TEXT NOT NULL UNIQUE,
     PRIMARY KEY (issuer, subject)
 ) STRICT, WITHOUT ROWID;
+
+-- Command lines that wait for somebody to approve them in a browser. id and code are the SHA-256 of what the command line
+-- and what the person holds.
+CREATE TABLE device_logins (
+    id BLOB PRIMARY KEY,
+    code BLOB NOT NULL UNIQUE,
+    machine TEXT NOT NULL,
+    address TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    polled INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'approved', 'refused')),
+    account TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_logins_by_end ON device_logins (expires);

@@ -58,6 +58,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.BlobNamedByManifest: (405, "A manifest needs this"),
     r.ManifestNeeded: (409, "The manifest is needed"),
     r.ForgedRequest: (403, "Nothing was done"),
+    r.CodeUnknown: (404, "Nothing waits under this code"),
     r.FormTooLarge: (413, "The form is too large"),
     r.FormUnreadable: (400, "The form is not understood"),
     r.SignOnRefused: (400, "You are not signed in"),
