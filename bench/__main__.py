@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from bench import growth, report, rows, servers
+from bench import growth, report, rows, servers, tokens
 
 
 def main() -> None:
@@ -39,8 +39,9 @@ def measure(folder: Path, *, small: bool) -> tuple[str, str]:
         files = running.enter_context(servers.nginx(folder / "nginx", content))
         found = rows.pulls([ours, theirs, secure, files], seconds, rounds)
         found += rows.pushes([ours, theirs], seconds, rounds, large, 1 if small else 5)
+        found += tokens.rows(ours, folder, seconds, rounds)
     sha256 = rows.hashing(large)
-    goals = rows.goals(found, sha256)
+    goals = [*rows.goals(found, sha256), tokens.goal(found)]
     for tags in (100,) if small else (1_000, 1_000_000):
         found += growth.growth(folder / f"tags-{tags}", tags, seconds)
     rest, most = growth.memory(

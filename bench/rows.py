@@ -57,7 +57,7 @@ def pushes(subjects: Sequence[Subject], seconds: float, rounds: int, large: int,
         for subject in subjects:
             warm(count * large * 2)
             runs[subject.name].append(subject.pushed(str(large), count, 1))
-    found += [_best("push of a large blob", name, done) for name, done in runs.items()]
+    found += [best("push of a large blob", name, done) for name, done in runs.items()]
     return found + _turns(
         "push of a small image, 16 clients", subjects, rounds, lambda subject: subject.pushed("small", seconds, 16)
     )
@@ -78,10 +78,11 @@ def _turns(what: str, subjects: Sequence[Subject], rounds: int, run: Callable[[S
     for _ in range(rounds):
         for subject in subjects:
             runs[subject.name].append(run(subject))
-    return [_best(what, name, done) for name, done in runs.items()]
+    return [best(what, name, done) for name, done in runs.items()]
 
 
-def _best(what: str, who: str, runs: Sequence[Run]) -> Row:
+def best(what: str, who: str, runs: Sequence[Run]) -> Row:
+    """The best of several runs."""
     return Row(what, who, min(run.each for run in runs), max(run.rate for run in runs))
 
 

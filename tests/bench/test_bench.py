@@ -24,4 +24,6 @@ def test_the_benchmark_runs_and_prints_its_goals() -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "| manifest by tag | pierhead |" in done.stdout
     assert "| manifest by tag | docker-registry |" in done.stdout
+    assert "| manifest by tag, bearer token | pierhead |" in done.stdout
+    assert "| token endpoint | pierhead |" in done.stdout
     assert "small images per second" in done.stdout

@@ -16,9 +16,11 @@ from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.ports.faults import NoFaults
 from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
+from tests.contracts.metadata_accounts import AccountsContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
+from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
 
@@ -56,6 +58,22 @@ class TestLookupsOnSqlite(Sqlite, LookupsContract):
 
 class TestCacheOnSqlite(Sqlite, CacheContract):
     """See the contract."""
+
+
+class TestSessionsOnSqlite(Sqlite, SessionContract):
+    """See the contract."""
+
+
+class TestAccountsOnSqlite(Sqlite, AccountsContract):
+    @pytest.fixture
+    def read_events(self, tmp_path: Path) -> Callable[[], Awaitable[list[tuple[str, str, str]]]]:
+        async def read() -> list[tuple[str, str, str]]:
+            connection = apsw.Connection(str(tmp_path / "pierhead.db"), flags=apsw.SQLITE_OPEN_READONLY)
+            found = connection.execute("SELECT kind, account, body FROM events ORDER BY seq").fetchall()
+            connection.close()
+            return [(str(kind), str(account), str(body)) for kind, account, body in found]
+
+        return read
 
 
 class TestWayOutOnSqlite(Sqlite, WayOutContract):

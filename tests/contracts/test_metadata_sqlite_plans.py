@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from pierhead.adapters.sqlite import blobs, lookups, manifests, reports, tags, uploads
+from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, sessions, tags, uploads
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.rows import Transaction
 from pierhead.domain.digest import Digest
@@ -29,6 +29,7 @@ def members(template: str, count: int = GROUP) -> str:
 
 
 INDEXES = {
+    "a session": (sessions.SELECT_SESSION, ["PRIMARY KEY (id=?)"]),
     "tag": (members(lookups.TAG), ["images_by_name (repository_id=? AND name=?)", "tags_open (image_id=? AND name=?)"]),
     "manifest": (
         members(lookups.MANIFEST),
@@ -88,6 +89,10 @@ INDEXES = {
     "due reviews": (blobs.DUE, ["gc_queue_by_review (review<?)", "INTEGER PRIMARY KEY"]),
     "blobs being deleted": (blobs.DELETING, ["blobs_leaving (state=?)"]),
     "an upload": (uploads.SELECT_UPLOAD, ["PRIMARY KEY (id=?)"]),
+    "an access token": (accounts.ACCESS_TOKEN, ["access_tokens_2 (hash=?)"]),
+    "access tokens of an account": (accounts.ACCESS_TOKENS, ["access_tokens_by_account (account=?)"]),
+    "uses of an account's passwords": (accounts.USES, ["PRIMARY KEY (account=?)"]),
+    "a note": (lookups.NOTE, ["PRIMARY KEY (name=?)"]),
 }
 
 
@@ -111,7 +116,7 @@ def test_a_hot_statement_goes_by_its_indexes(empty: apsw.Connection, name: str) 
     assert not scans, plan
 
 
-@pytest.mark.parametrize("name", ["tag", "manifest", "blob", "an open tag", "due reviews"])
+@pytest.mark.parametrize("name", ["tag", "manifest", "blob", "an open tag", "due reviews", "an access token", "a note"])
 def test_a_statement_of_the_pull_path_sorts_nothing(empty: apsw.Connection, name: str) -> None:
     statement, _ = INDEXES[name]
     assert not [line for line in plan_of(empty, statement) if "TEMP B-TREE" in line]

@@ -165,7 +165,8 @@ def test_the_ping_tells_docker_that_this_is_a_registry(server: Pierhead) -> None
             refused = nobody.request("GET", "/v2/")
             assert (refused.status, refused.code) == (401, "UNAUTHORIZED")
             assert refused.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
-            assert refused.headers["WWW-Authenticate"].startswith("Basic realm=")
+            (bearer,) = refused.headers.get_all("WWW-Authenticate") or [""]
+            assert bearer.startswith(f'Bearer realm="http://127.0.0.1:{server.port(port)}/token",service="pierhead-')
             assert "docker login" in refused.message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -56,6 +57,37 @@ def test_a_folder_of_a_newer_version_is_refused_untouched_and_opens_again_for_it
     with server.wire(DEV) as wire:
         assert wire.get_manifest("upgrade/kept", "1").expect(200).body == kept.manifest.data
         assert [wire.get_blob("upgrade/kept", b.digest).body for b in kept.blobs] == [b.data for b in kept.blobs]
+
+
+SCHEMA = Path(__file__).parents[2] / "src/pierhead/adapters/sqlite/schema"
+
+
+def test_a_folder_of_the_first_version_gets_the_tables_that_came_since_and_keeps_what_it_holds(
+    start_pierhead: StartPierhead,
+) -> None:
+    server = start_pierhead(hosted_only())
+    kept = image([plain_layer(300_000, 1)], seed=1)
+    with server.wire(DEV) as wire:
+        wire.push("upgrade/kept", "1", kept)
+    assert server.stop() == 0
+    first = set(re.findall(r"^CREATE TABLE (\w+)", (SCHEMA / "0001.sql").read_text(), re.MULTILINE))
+    connection = apsw.Connection(str(server.data / DATABASE_FILE))
+    later = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+    connection.execute("PRAGMA foreign_keys=OFF")
+    for name in later:
+        if name not in first and not name.startswith("sqlite_"):
+            connection.execute(f"DROP TABLE {name}")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    server.start()
+    assert pragma(server.data, "user_version") == SCHEMA_VERSION
+    with server.wire(DEV) as wire:
+        assert wire.get_manifest("upgrade/kept", "1").expect(200).body == kept.manifest.data
+    with server.wire() as wire:
+        made = json.dumps({"name": "later", "roles": ["deployer"], "password": "a-long-password"}).encode()
+        wire.request("POST", "/api/v1/accounts", made, {"Content-Type": "application/json"}).expect(201)
+    with Wire(server.port(DEV), "later", "a-long-password") as wire:
+        assert wire.get_manifest("upgrade/kept", "1").status == 200
 
 
 def test_a_folder_without_a_schema_yet_gets_one(tmp_path: Path) -> None:

@@ -178,11 +178,10 @@ def test_a_tag_that_is_written_once_says_what_it_holds_and_what_to_do(
 def test_a_login_with_a_wrong_password_is_refused(
     docker_engine: DockerEngine, skopeo: Skopeo, shop: Shop, account: str
 ) -> None:
-    """docker 20.10 shows the status of a login and nothing else; the sentence is for those that show it."""
     for address in (shop.push, shop.pull, shop.main):
         args = ("login", "--username", account, "--password-stdin", address)
         done = docker_engine.docker(*args, stdin=b"not-the-password", check=False)
-        assert "401 Unauthorized" in refused(done.returncode, done.stderr)
+        assert "unauthorized: Name or password is wrong." in refused(done.returncode, done.stderr)
     done = skopeo("login", "--username", account, "--password-stdin", shop.push, stdin=b"wrong", check=False)
     assert "invalid username/password" in refused(done.returncode, done.stderr)
     with shop.server.wire(DEV, account, "wrong") as wire:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
@@ -24,6 +26,7 @@ _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
 _VERIFY_SECONDS: Final = 10.0
+_SESSIONS_SECONDS: Final = 600.0
 
 
 class Background:
@@ -39,6 +42,8 @@ class Background:
         self.loops: list[Loop] = []
         self.reclaim: Reclaim | None = None
         self.doubts = Doubts()
+        self.more: Callable[[], Sequence[Loop]] = tuple
+        """Makes loops of other owners, which run as long as these."""
 
     async def restart(self, settings: Settings) -> None:
         """Ends the loops that run and begins with those of ``settings``."""
@@ -47,6 +52,7 @@ class Background:
         times = settings.reclaim
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
         reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
+        sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         self.loops = [
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
@@ -56,6 +62,8 @@ class Background:
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
+            Loop("sessions", sessions, _SESSIONS_SECONDS),
+            *self.more(),
         ]
         for loop in self.loops:
             loop.start()

@@ -36,6 +36,7 @@ from pierhead.boot.settings import (
     Settings,
     Stage,
     TlsSettings,
+    TokenSettings,
 )
 from pierhead.domain.access import Rule, Rules
 from pierhead.domain.names import RepositoryName
@@ -114,6 +115,11 @@ class _Assembly:
             accounts=accounts,
             roles=roles,
             anonymous=top.anonymous,
+            tokens=TokenSettings(
+                lifetime_seconds=top.tokens.lifetime,
+                refresh=top.tokens.refresh,
+                refresh_seconds=top.tokens.refresh_lifetime,
+            ),
             reclaim=ReclaimSettings(
                 lease_seconds=top.reclaim.lease,
                 quarantine_seconds=top.reclaim.quarantine,

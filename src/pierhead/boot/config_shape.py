@@ -12,7 +12,15 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_values as values
-from pierhead.boot.settings import Address, LimitSettings, OidcSettings, ProxySettings, ReclaimSettings, SignInSettings
+from pierhead.boot.settings import (
+    Address,
+    LimitSettings,
+    OidcSettings,
+    ProxySettings,
+    ReclaimSettings,
+    SignInSettings,
+    TokenSettings,
+)
 from pierhead.domain import limits
 from pierhead.domain.access import Right
 from pierhead.domain.names import RepositoryName
@@ -23,6 +31,9 @@ _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
 _SIGN_IN: Final = SignInSettings()
 _OIDC: Final = OidcSettings(issuer="", client_id="", name="", button="")
+_TOKENS: Final = TokenSettings()
+_TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
+_TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -109,6 +120,12 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class TokensShape(Shape):
+    lifetime: Annotated[int, PlainValidator(values.duration(_TOKEN_MIN, _TOKEN_MAX))] = _TOKENS.lifetime_seconds
+    refresh: Switch = _TOKENS.refresh
+    refresh_lifetime: Annotated[int, PlainValidator(values.duration("1d", "3650d"))] = _TOKENS.refresh_seconds
+
+
 class LogShape(Shape):
     format: Annotated[str, PlainValidator(values.choice(("text", "json")))] = "text"
 
@@ -157,7 +174,8 @@ class TopShape(Shape):
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
     roles: dict[str, object] = {}
-    anonymous: Annotated[str, PlainValidator(values.anonymous)] = "none"
+    anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
+    tokens: TokensShape = TokensShape()
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
     sign_in: SignInShape = SignInShape()
@@ -180,6 +198,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     RuleShape,
     AccountShape,
     ReclaimShape,
+    TokensShape,
     LogShape,
     LimitsShape,
     OidcShape,

@@ -384,10 +384,3 @@ def later(what: str, today: str) -> Callable[[object], None]:
         raise Wrong(f"is not served yet: {what} comes in a later version. {today}", secret=True)
 
     return refuse
-
-
-def anonymous(value: object) -> str:
-    """``none``; ``pull`` is known and refused for now."""
-    if choice(("none", "pull"))(value) == "pull":
-        raise Wrong("is not served yet: anonymous pulls come with tokens, in a later version. Write none.")
-    return "none"

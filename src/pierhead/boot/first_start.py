@@ -31,13 +31,15 @@ async def known_admin_hash(store: Store) -> str | None:
 
 
 async def reset_admin(store: Store, entropy: Entropy, data: Path) -> str:
-    """Makes a new password for ``admin``, writes it to the file with mode 0600, and returns its hash."""
+    """Makes a new password for ``admin``, writes it to the file with mode 0600, and returns its hash. What clients kept
+    in place of the old one holds no more."""
     password = base64.urlsafe_b64encode(entropy.token(18)).decode()
     hashed = await asyncio.to_thread(hash_password, password)
     await asyncio.to_thread(_write, data, password)
 
     def commit(tx: Tx) -> None:
         tx.notes.put(_NOTE, hashed)
+        tx.refreshes.revoke("admin", None)
 
     await store.write(commit)
     return hashed

@@ -19,7 +19,7 @@ from pierhead.boot.settings import Settings
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
 from pierhead.domain.secrets import PREFIX, fingerprint_of
-from pierhead.faces.door.guard import Guard
+from pierhead.faces.door.guard import Guard, ReadToken
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
 from pierhead.ports.metadata.store import Store, Tx
@@ -72,13 +72,16 @@ class Logins:
         self._hashes = prepared.hashes
         await self.directory.use(prepared.file)
         self._build()
-        self._guard.replace(self._sources)
         hidden = sorted(self.directory.hidden)
         if not hidden:
             return prepared.warnings
         names = ", ".join(hidden[:10])
         told = f"The configuration file wins over REST, which made these accounts or roles too: {names}."
         return (*prepared.warnings, told)
+
+    def enter(self, read_token: ReadToken) -> None:
+        """From now on the guard asks these sources, and ``read_token`` about bearer tokens."""
+        self._guard.replace(self._sources, read_token)
 
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
         """Passwords of everybody who is there by now: another process may have made, changed or disabled somebody.

@@ -209,6 +209,15 @@ class SignInSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """How long bearer tokens hold, whether clients get refresh tokens, and how long those hold."""
+
+    lifetime_seconds: int = 300
+    refresh: bool = False
+    refresh_seconds: int = limits.REFRESH_TOKEN_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
@@ -229,6 +238,7 @@ class Settings:
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
     roles: Mapping[str, Rules] = field(default_factory=dict)
     anonymous: str = "none"
+    tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"

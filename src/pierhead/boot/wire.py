@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pierhead.actions.refresh_token import Keeping
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
 from pierhead.adapters.sqlite.store import SqliteStore
@@ -16,14 +17,19 @@ from pierhead.boot.logins import Logins
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
+from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.faces.door.connectors import Trust
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.door.realm import Realm
 from pierhead.faces.door.visitors import Visitors
+from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
+from pierhead.faces.v2.challenge import Challenger
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.store import Tx
@@ -58,9 +64,12 @@ class House:
         self.sign_on = SingleSignOn(parts.clock)
         self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
+        self.background.more = lambda: [self.token_works.tending(self.guard.forget_tokens)]
         self.table = Table((), "")
         self.ids = RequestIds(parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids)
+        self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings))
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -82,7 +91,16 @@ class House:
         self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
         self.table = _table(settings, self.repositories)
         self.visitors.rules = session_rules(settings)
-        self.v2.replace(self.table)
+        read_token = self.token_works.apply(settings, self.logins.directory, self.table)
+        self.logins.enter(read_token)
+        self.v2.replace(self.table, self._challenger(settings))
+
+    def _keeping(self) -> Keeping:
+        tokens = self.settings.tokens
+        return Keeping(self.store, self.parts.clock, self.parts.entropy, tokens.refresh, tokens.refresh_seconds)
+
+    def _challenger(self, settings: Settings) -> Challenger:
+        return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)
 
     def _repositories(
         self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]

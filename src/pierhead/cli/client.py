@@ -48,7 +48,8 @@ class Client:
         self.server = server.rstrip("/")
         self.now: datetime | None = None
         self._prefix = parts.path.rstrip("/")
-        self._user = user
+        self.user = user
+        self.password = password
         self._headers = {"Accept": "application/json", "User-Agent": "pierhead"}
         if user:
             token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
@@ -89,9 +90,9 @@ class Client:
         self._connection.timeout = _LONG_SECONDS
         return self._ask("POST", path, {})
 
-    def send_json(self, *path: str, **body: str) -> Json:
-        """POST of an object. Raises Fault."""
-        return self._ask("POST", path, {}, json.dumps(body).encode())
+    def send(self, method: str, *path: str, body: Json) -> Json:
+        """A document with a method that changes something. Raises Fault."""
+        return self._ask(method, path, {}, body)
 
     def health(self) -> str:
         """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
@@ -101,13 +102,13 @@ class Client:
             raise Fault(f"{self.server} is not ready: {text}")
         return text
 
-    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], body: bytes | None = None) -> Json:
+    def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], sent: Json | None = None) -> Json:
         target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
         if query:
             target += "?" + urlencode(query)
-        status, content_type, said = self._send(method, target, body)
+        status, content_type, body = self._send(method, target, None if sent is None else json.dumps(sent).encode())
         try:
-            document: object = json.loads(said)
+            document: object = json.loads(body)
         except ValueError:
             document = None
         if not isinstance(document, dict) or "json" not in content_type:
@@ -120,20 +121,18 @@ class Client:
         return document
 
     def _refused(self, problem: Json) -> Fault:
-        if problem.get("status") == 401 and not self._user:
-            return Fault(
-                f"{self.server} wants a login: run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD.",
-                problem,
-            )
+        if problem.get("status") == 401 and not self.user:
+            how = "run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD"
+            return Fault(f"{self.server} wants a login: {how}.", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
 
     def _send(self, method: str, target: str, sent: bytes | None = None) -> tuple[int, str, bytes]:
+        headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
         with _waiting(self.server):
             try:
-                kind = {} if sent is None else {"Content-Type": "application/json"}
-                self._connection.request(method, self._prefix + target, sent, {**self._headers, **kind})
+                self._connection.request(method, self._prefix + target, body=sent, headers=headers)
                 response = self._connection.getresponse()
                 body = response.read()
             except ssl.SSLCertVerificationError as error:

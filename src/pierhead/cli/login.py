@@ -32,7 +32,7 @@ def login(talk: Talk, no_browser: bool, docker: bool, machine: str | None) -> No
     """
     client = talk.client
     name = (machine or socket.gethostname() or "unknown")[:_MACHINE_CHARACTERS]
-    asked = client.send_json("login", machine=name)
+    asked = client.send("POST", "login", body={"machine": name})
     print(f"Open  {asked['page']}", file=sys.stderr)
     print(f"Code  {asked['code']}", file=sys.stderr)
     if not no_browser and _opens(str(asked["page_with_code"])):
@@ -79,7 +79,7 @@ def _wait(client: Client, asked: Json, sleep: Callable[[float], None], now: Call
     while now() < ends:
         sleep(pause)
         try:
-            found = client.send_json("login", "token", secret=str(asked["secret"]))
+            found = client.send("POST", "login", "token", body={"secret": asked["secret"]})
         except Fault as fault:
             if fault.problem is None or fault.problem.get("status") != 429:
                 raise

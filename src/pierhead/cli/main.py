@@ -11,10 +11,12 @@ import click
 from pierhead import __version__
 
 COMMANDS: Final = {
+    "accounts": "pierhead.cli.accounts:accounts",
     "admin": "pierhead.cli.admin:admin",
     "ci": "pierhead.cli.ci:ci",
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
+    "explain": "pierhead.cli.explain:explain",
     "gc": "pierhead.cli.gc:gc",
     "health": "pierhead.cli.health:health",
     "images": "pierhead.cli.images:images",
@@ -22,10 +24,13 @@ COMMANDS: Final = {
     "login": "pierhead.cli.login:login",
     "logout": "pierhead.cli.login:logout",
     "repositories": "pierhead.cli.repositories:repositories",
+    "roles": "pierhead.cli.roles:roles",
     "serve": "pierhead.cli.serve:serve",
     "status": "pierhead.cli.status:status",
     "tag": "pierhead.cli.tag:tag",
     "tags": "pierhead.cli.images:tags",
+    "tokens": "pierhead.cli.tokens:tokens",
+    "whoami": "pierhead.cli.whoami:whoami",
 }
 
 

@@ -57,6 +57,8 @@ class Rule:
 
 
 Rules = tuple[Rule, ...]
+ANONYMOUS: Final = "anonymous"
+"""Who has no account; no account can be called this."""
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -177,6 +179,8 @@ def require(principal: Principal, right: Right, repository: RepositoryName, imag
     if principal.lacks_scope(right, repository, image):
         raise ScopeMissing(right.value)
     hint = "Deleting needs the role `admin`." if right is Right.DELETE else ""
+    if principal.name == ANONYMOUS:
+        hint = "Log in first: `docker login` with this host and port."
     raise Denied(principal.name, _VERBS.get(right, right.value), f"{repository}/{image}", hint)
 
 

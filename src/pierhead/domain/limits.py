@@ -96,3 +96,18 @@ LISTS_KEPT_SECONDS: Final = 30
 FILL_PIECE_BYTES: Final = 128 * KIB
 FILL_SECONDS_MAX: Final = 6 * 3600
 FILL_DETACHED_SECONDS_MAX: Final = 300
+
+# A header of this size passes nginx as it is configured at first (large_client_header_buffers: 8k for a line).
+TOKEN_BYTES_MAX: Final = 7 * KIB
+TOKEN_SCOPES_MAX: Final = 32
+TOKEN_SECONDS_MIN: Final = 60
+TOKEN_SECONDS_MAX: Final = 3600
+TOKEN_BACKDATED_SECONDS: Final = 5
+TOKEN_CACHE_ENTRIES_MAX: Final = 8_192
+TOKEN_FORM_BYTES_MAX: Final = 16 * KIB
+KEY_SECONDS: Final = 30 * 24 * 3600
+# Every process reads the folder of keys anew at least every KEY_LOOK_SECONDS, so all know a key before it signs.
+KEY_LOOK_SECONDS: Final = 5
+KEY_REST_SECONDS: Final = 30
+REFRESH_TOKEN_SECONDS: Final = 180 * 24 * 3600
+REFRESH_TOKENS_PER_ACCOUNT_MAX: Final = 100

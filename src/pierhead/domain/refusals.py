@@ -234,8 +234,11 @@ class UpstreamLimited(Refusal):
 
 
 class NotAuthenticated(Refusal):
-    def __init__(self, why: str = "") -> None:
+    """``bad_token``: a bearer token came that does not hold."""
+
+    def __init__(self, why: str = "", *, bad_token: bool = False) -> None:
         super().__init__(why or "Log in first: `docker login` with this host and port.")
+        self.bad_token = bad_token
 
 
 class ScopeMissing(Refusal):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pierhead.domain import limits
-from pierhead.domain.access import BUILT_IN_ROLES, Right, Rule, Rules
+from pierhead.domain.access import Right, Rule, Rules
 from pierhead.domain.patterns import VERSION, Patterns, TagPatterns
 from pierhead.domain.refusals_accounts import BodyInvalid
 
@@ -135,8 +135,3 @@ def in_words(rule: Rule) -> str:
 
 def _listed(words: Sequence[str], joint: str) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else "nothing"
-
-
-def may_be_own_role(text: str) -> bool:
-    """Whether somebody may define a role of this name."""
-    return is_role_name(text) and text not in BUILT_IN_ROLES

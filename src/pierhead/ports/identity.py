@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
+from pierhead.domain import limits
 from pierhead.domain.access import Principal
+
+ID_TOKEN_NAME: Final = "oidc"
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
+"""What accounts of ours can be called. Others who are let in, such as jobs of a CI system, bear names that do not fit
+(with a ``:`` or a ``/``), so that none is ever taken for an account."""
+
+_JWT: Final = re.compile(r"[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,11 @@ class Credential:
 
     name: str
     password: str = field(repr=False)
+
+    @property
+    def is_id_token(self) -> bool:
+        """Whether it is sent as the token of a job is: three parts (RFC 7515, 3.1), under the name for such tokens."""
+        return self.name == ID_TOKEN_NAME and _JWT.fullmatch(self.password) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +45,24 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A credential that holds as long as ``still`` gives somebody, which is asked at each request: for one that may be
-    taken back at any moment, and whose check costs next to nothing."""
+    """Somebody whose credential may be remembered for ``seconds`` at most; not at all if they are 0 or less.
+
+    With ``still``, it holds as long as that gives somebody, which is asked at each request: for a credential that may
+    be taken back at any moment, and whose check costs next to nothing.
+    """
 
     principal: Principal
-    still: Callable[[], Awaitable[Principal | None]]
+    seconds: float = limits.CREDENTIAL_CACHE_SECONDS
+    still: Callable[[], Awaitable[Principal | None]] | None = None
 
 
 class IdentitySource(Protocol):
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
-        """Takes the same time for accounts that are there and those that are not.
+        """Takes the same time for accounts that are there and those that are not. A Principal may be remembered for
+        ``limits.CREDENTIAL_CACHE_SECONDS``.
 
-        A Principal may be remembered for a while (``limits.CREDENTIAL_CACHE_SECONDS``), what is Checked may not.
+        Raises Unavailable where somebody outside would have to be asked and does not answer, and TokenNotTrusted for a
+        token that is genuine and that no rule is about; neither counts as a failed login, nor is remembered.
         """
 
 

@@ -44,7 +44,7 @@ class AccessTokenSource:
             holder = await self._holder(name, digest)
             return None if isinstance(holder, Wrong) else holder
 
-        return Checked(found, still)
+        return Checked(found, still=still)
 
     async def _holder(self, name: str, digest: bytes) -> Principal | Wrong:
         await self._accounts.fresh()

@@ -9,6 +9,7 @@ import apsw
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -22,6 +23,7 @@ from pierhead.ports.metadata.values import (
     ImageRow,
     ManifestId,
     Reclaimable,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -151,6 +153,14 @@ class SqliteReports:
     def sessions(self, account: str) -> Sequence[SessionRow]:
         """See the port."""
         return sessions_of(self._execute, account)
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark."""
+        return refresh_of(self._connection, mark)
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's refresh tokens."""
+        return refreshes_of(self._connection, account)
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Where the tag pointed, newest first."""

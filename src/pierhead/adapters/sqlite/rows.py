@@ -11,6 +11,7 @@ from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
     SqliteImages,
@@ -94,6 +95,7 @@ class Transaction:
         self.roles = SqliteRoles(connection)
         self.access_tokens = SqliteAccessTokens(connection, self._moment)
         self.uses = SqliteUses(connection)
+        self.refreshes = SqliteRefreshes(connection)
 
     @property
     def now(self) -> int:

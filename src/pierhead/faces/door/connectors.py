@@ -25,7 +25,7 @@ class Connector:
 
 
 class Trust:
-    """Whose ``X-Forwarded-For`` is believed."""
+    """Whose ``X-Forwarded-…`` headers are believed."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)
@@ -36,7 +36,7 @@ class Trust:
         Proxies append, so the right-most address that is no trusted proxy is the client; what stands left of it is the
         client's own claim. Where all of them are trusted, the client is one itself: the left-most.
         """
-        if not self._networks or not self._trusts(ask.peer):
+        if not self.trusts(ask):
             return
         told = [part.strip() for line in ask.all("X-Forwarded-For") for part in line.split(",")]
         for address in reversed(told):
@@ -45,6 +45,10 @@ class Trust:
             ask.note["address"] = address
             if not self._trusts(address):
                 return
+
+    def trusts(self, ask: Ask) -> bool:
+        """Whether what the other end says of another client is believed."""
+        return bool(self._networks) and self._trusts(ask.peer)
 
     def _trusts(self, text: str) -> bool:
         if not _is_address(text):

@@ -7,6 +7,7 @@ from typing import Final
 
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Handler
 from pierhead.faces.door.connectors import Connector, Trust
+from pierhead.faces.door.realm import PATH as TOKEN_PATH
 
 HEALTH_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -23,8 +24,11 @@ class Front:
         trust: Trust,
         rest: Handler | None = None,
         others: Handler | None = None,
+        token: Handler | None = None,
     ) -> None:
-        """``rest`` answers below /api on the main port, ``others`` everything else that is for people or programs."""
+        """``rest`` answers below /api on the main port, ``others`` everything else that is for people or programs;
+        ``token`` gives tokens, on every port."""
+        self._token = token
         self._registry = registry
         self._rest = rest
         self._others = others
@@ -38,6 +42,8 @@ class Front:
         self.trust.note_address(ask)
         if target.startswith("/v2"):
             return await self._registry(ask)
+        if target == TOKEN_PATH and self._token is not None:
+            return await self._token(ask)
         if target in HEALTH_PATHS:
             return self._health(target)
         connector = ask.port

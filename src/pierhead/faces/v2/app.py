@@ -15,6 +15,7 @@ from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.v2 import blobs, lists, manifests, uploads
 from pierhead.faces.v2.asked import Asked
+from pierhead.faces.v2.challenge import Challenger
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
 from pierhead.faces.v2.route import ALLOWED, Kind, Route, parse
 from pierhead.ports.blobs import StoreFailed
@@ -51,27 +52,33 @@ _REMEMBERED_CHARACTERS_MAX: Final = 512
 class V2:
     """A handler for the door. ``table`` is replaced whole when the configuration changes."""
 
-    def __init__(self, table: Table, guard: Guard, ids: RequestIds) -> None:
+    def __init__(self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger) -> None:
         self.table = table
+        self.challenger = challenger
         self._ids = ids
         self.guard = guard
         self._routes: dict[
             tuple[RepositoryName | None, str], tuple[Route, RepositoryName | None, ImageName | None]
         ] = {}
 
-    def replace(self, table: Table) -> None:
-        """From now on requests are answered by another table."""
+    def replace(self, table: Table, challenger: Challenger) -> None:
+        """From now on requests are answered by another table, and refused with other challenges."""
         self.table = table
+        self.challenger = challenger
         self._routes.clear()
 
     async def __call__(self, ask: Ask) -> AnyAnswer:
         """Never raises a refusal: each becomes its answer."""
+        who: Principal | None = None
         try:
-            who = await self.guard.principal(ask)
+            who = await self.guard.principal(ask, tokens=True)
             return await self._answer(ask, who)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            return self._named(ask, refused(refusal, ask.method))
+            answer = refused(refusal, ask.method)
+            by_token = who is not None and who.asked is not None
+            answer.headers = [*answer.headers, *self.challenger.headers(ask, refusal, by_token)]
+            return self._named(ask, answer)
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
             return self._named(ask, unavailable(failure))

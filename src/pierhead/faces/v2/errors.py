@@ -75,17 +75,15 @@ _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
 _READING: Final = "GET, HEAD"
 VERSION: Final = ("Docker-Distribution-Api-Version", "registry/2.0")
 JSON: Final = ("Content-Type", "application/json")
-CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="Pierhead"')
 
 
 def refused(refusal: r.Refusal, method: str) -> Answer:
-    """The answer to a refusal. A refusal that is missing in the table would be a fault of ours; a test looks."""
+    """The answer to a refusal, without challenges. A refusal that is missing in the table would be a fault of ours; a
+    test looks."""
     kind = type(refusal)
     status, code = _BY_METHOD.get((kind, method)) or TABLE[kind]
     headers = [VERSION, JSON]
     match refusal:
-        case r.NotAuthenticated():
-            headers.append(CHALLENGE)
         case r.UpstreamLimited() | r.TooManyLogins():
             headers.append(("Retry-After", str(refusal.retry_after)))
         case r.TooManyUploads():

@@ -14,6 +14,7 @@ from pierhead.ports.metadata.values import (
     BlobRow,
     ImageRow,
     Reclaimable,
+    RefreshRow,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -50,6 +51,12 @@ class Reports(Protocol):
 
     def sessions(self, account: str) -> Sequence[SessionRow]:
         """Of an account, the newest first; those too that nobody has used for too long."""
+
+    def refresh(self, mark: bytes) -> RefreshRow | None:
+        """The refresh token of this mark, ended or not."""
+
+    def refreshes(self, account: str) -> Sequence[RefreshRow]:
+        """An account's, the newest first."""
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """(repository, images, bytes of distinct blobs that its images were given)."""

@@ -32,6 +32,7 @@ from pierhead.ports.metadata.values import (
     ManifestId,
     NewManifest,
     ReferrerRow,
+    RefreshRow,
     RepositoryId,
     RepositoryRow,
     StoredManifest,
@@ -215,6 +216,18 @@ class Notes(Protocol):
     def put(self, name: str, value: str) -> None: ...
 
 
+class Refreshes(Protocol):
+    """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
+
+    def add(self, mark: bytes, row: RefreshRow, most: int) -> None:
+        """Keeps one (its id is given by the store); all that have ended go, and an account's oldest beyond ``most``."""
+
+    def touch(self, refresh: int, used: int) -> None: ...
+
+    def revoke(self, account: str, refresh: int | None) -> int:
+        """Takes back one of an account's, or with None all; returns how many."""
+
+
 class Tx(Protocol):
     @property
     def now(self) -> int: ...
@@ -252,6 +265,8 @@ class Tx(Protocol):
     def access_tokens(self) -> AccessTokens: ...
     @property
     def uses(self) -> Uses: ...
+    @property
+    def refreshes(self) -> Refreshes: ...
 
 
 class Lookups(Protocol):

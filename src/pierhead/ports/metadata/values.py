@@ -166,6 +166,18 @@ class TagRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshRow:
+    """A refresh token. Instants are in microseconds since 1970; ``used`` is up to an hour behind."""
+
+    id: int
+    account: str
+    client: str
+    made: int
+    used: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class TagInterval:
     """``once`` if it was written once, so that no other bytes ever get the tag."""
 

@@ -58,7 +58,7 @@ async def change_password(visit: Visit) -> Answer:
         if form.get("new", "") != form.get("again", ""):
             raise BodyInvalid("again", "is not the same as the new password")
         # Checked by the guard, so that a stolen session is no way round the brake on guessing.
-        await visit.shop.guard.of_form(visit.ask, name, form.get("old", ""))
+        await visit.shop.guard.login(visit.ask, name, form.get("old", ""))
         await set_password(
             visit.shop.store, visit.shop.desk, name, form.get("new", ""), visit.by(), old=form.get("old", "")
         )

@@ -63,7 +63,7 @@ async def submit(visit: Visit) -> Answer:
     if not name or not password:
         return await sign_in_page(visit, redirect, name, "Type a name and a password.", 400)
     try:
-        who = await visit.shop.guard.of_form(visit.ask, name, password)
+        who = await visit.shop.guard.login(visit.ask, name, password)
     except NotAuthenticated as refusal:
         visit.ask.note["refused"] = type(refusal).__name__
         answer = await sign_in_page(visit, redirect, name, refusal.message, 401)

@@ -1,0 +1,51 @@
+"""Who a bearer token speaks for, and what it lets them do. No database is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pierhead.domain.access import Principal
+from pierhead.domain.scopes import Access, rules_for
+from pierhead.ports.clock import Clock
+from pierhead.ports.identity import ACCOUNT_NAME, Accounts
+from pierhead.ports.tokens import Bad, Claims, Tokens
+from pierhead.repositories.kind import Caching, Local
+from pierhead.repositories.table import Table
+
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """What tokens are held against. Called with a token; see ``faces.door.guard.ReadToken``."""
+
+    tokens: Tokens
+    accounts: Accounts
+    table: Table
+    clock: Clock
+
+    def __call__(self, token: str) -> tuple[Principal, float] | str:
+        """The principal and how many seconds the token still holds; or why it does not."""
+        claims = self.tokens.verify(token)
+        if isinstance(claims, Bad):
+            return claims.why
+        who = self._bearer(claims)
+        if who is None:
+            return "The token's account may not sign in any more."
+        asked = rules_for(one for one in claims.access if self._is_there(one))
+        limit = who.limit if claims.limit is None else claims.limit
+        principal = Principal(who.name, who.rules, limit, asked, claims.catalog, claims.through)
+        return principal, claims.ends - self.clock.now() / _SECOND
+
+    def _bearer(self, claims: Claims) -> Principal | None:
+        """An account as it is now, or somebody else with the rules that the token brings along."""
+        if ACCOUNT_NAME.fullmatch(claims.subject):
+            return self.accounts.principal(claims.subject) if claims.rules is None else None
+        return None if claims.rules is None else Principal(claims.subject, claims.rules)
+
+    def _is_there(self, one: Access) -> bool:
+        """Whether the repository is still the one that the token was made for."""
+        entry = self.table.entries.get(one.repository)
+        repository = None if entry is None else entry.repository
+        return isinstance(repository, Local | Caching) and repository.row_id == one.row

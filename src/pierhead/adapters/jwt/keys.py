@@ -1,0 +1,257 @@
+"""The keys that sign tokens: files in a folder that every process of an installation reads.
+
+::
+
+    FOLDER/installation     what challenges and tokens call this installation, made once
+    FOLDER/<kid>.json       a key (Ed25519, as a JWK with the instant of its making), never changed once it is there
+    FOLDER/lock             held by whoever makes or removes keys
+
+A new key signs when KEY_REST_SECONDS have passed, so that every process knows it before the first token comes; the one
+before verifies until the last token that it signed has ended. Nothing else has to be told to anybody.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from pierhead.domain import limits
+from pierhead.ports.clock import Clock, Entropy
+
+ALGORITHM: Final = "Ed25519"
+"""RFC 9864; what RFC 8037 called EdDSA."""
+_SECOND: Final = 1_000_000
+_HEX: Final = frozenset("0123456789abcdef")
+_KID_BYTES: Final = 8
+_FILE_BYTES_MAX: Final = 4_096
+_GRACE_SECONDS: Final = 60
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """A key as it lies in its file. ``created`` is in microseconds since 1970."""
+
+    kid: str
+    created: int
+    kty: str
+    crv: str
+    x: str
+    d: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``head`` is the first part of every token that it signs, byte for byte."""
+
+    kid: str
+    created: int
+    head: str
+    private: OKPKey = field(repr=False)
+    public: OKPKey = field(repr=False)
+
+    @property
+    def signs_from(self) -> int:
+        """Microseconds since 1970."""
+        return self.created + limits.KEY_REST_SECONDS * _SECOND
+
+
+class Keys:
+    """The keys as this process knows them."""
+
+    def __init__(self, folder: Path, clock: Clock, entropy: Entropy) -> None:
+        """Makes the folder, the name and the first key if they are not there. Raises OSError."""
+        self._folder = folder
+        self._clock = clock
+        self._entropy = entropy
+        self._known: dict[str, Key] = {}
+        self._by_head: dict[str, Key] = {}
+        self._looked = 0.0
+        self.damaged: tuple[str, ...] = ()
+        """Files in the folder that hold no key, though they are called like one."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(folder, 0o700)
+        self.installation = self._name()
+        self.refresh()
+        if not self._known:
+            with self._alone():
+                self.refresh()
+                if not self._known:
+                    self._make()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> bool:
+        """Takes over what lies in the folder now; whether that has changed anything. Raises OSError."""
+        self._looked = self._clock.monotonic()
+        there = {name[:-5] for name in os.listdir(self._folder) if name.endswith(".json")}
+        if there == self._known.keys() | set(self.damaged):
+            return False
+        found: dict[str, Key] = {}
+        damaged: list[str] = []
+        for kid in sorted(there):
+            key = self._known.get(kid) or self._read(kid)
+            if key is None:
+                damaged.append(kid)
+            else:
+                found[kid] = key
+        changed = found.keys() != self._known.keys()
+        self._known = dict(sorted(found.items(), key=lambda one: one[1].created))
+        self._by_head = {key.head: key for key in found.values()}
+        self.damaged = tuple(damaged)
+        return changed
+
+    def find(self, head: str) -> Key | None:
+        """The key whose tokens begin like this. The folder is read for one that is not known, once a second at most:
+        another process may have made it just now."""
+        key = self._by_head.get(head)
+        if key is None and self._clock.monotonic() - self._looked >= 1.0:
+            with contextlib.suppress(OSError):
+                self.refresh()
+            key = self._by_head.get(head)
+        return key
+
+    def signing(self) -> Key:
+        """The newest that all processes know by now."""
+        now = self._clock.now()
+        known = list(self._known.values())
+        return next((key for key in reversed(known) if key.signs_from <= now), known[0])
+
+    def all(self) -> list[Key]:
+        """From the oldest to the newest."""
+        return list(self._known.values())
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def wants_tending(self) -> bool:
+        """Whether it is time to make or to remove a key."""
+        return self._due() or bool(self._spent())
+
+    def tend(self) -> list[str]:
+        """Makes a key if the newest is KEY_SECONDS old, removes those of which no token is left; what was done, in
+        plain words. Raises OSError."""
+        done: list[str] = []
+        with self._alone():
+            self.refresh()
+            if self._due():
+                done.append(f"made the key {self._make().kid}")
+            for key in self._spent():
+                self._remove(key)
+                done.append(f"removed the key {key.kid}")
+        self.refresh()
+        return done
+
+    def rotate(self, *, drop_old: bool = False) -> Key:
+        """Makes a key that is used from KEY_REST_SECONDS on; with ``drop_old`` at once, and none of the old ones holds
+        any more. Raises OSError."""
+        with self._alone():
+            self.refresh()
+            old = self.all()
+            key = self._make()
+            if drop_old:
+                for one in old:
+                    self._remove(one)
+        self.refresh()
+        return key
+
+    def _due(self) -> bool:
+        newest = self.all()[-1]
+        return self._clock.now() - newest.created >= limits.KEY_SECONDS * _SECOND
+
+    def _spent(self) -> list[Key]:
+        known = self.all()
+        rest = (limits.TOKEN_SECONDS_MAX + _GRACE_SECONDS) * _SECOND
+        return [old for old, new in pairwise(known) if self._clock.now() > new.signs_from + rest]
+
+    def _make(self) -> Key:
+        kid = self._entropy.token(_KID_BYTES).hex()
+        private = Ed25519PrivateKey.from_private_bytes(self._entropy.token(32))
+        public = private.public_key().public_bytes_raw()
+        made = max([self._clock.now(), *(key.created + 1 for key in self.all())])  # never older than those before it
+        file = _File(kid, made, "OKP", "Ed25519", _b64(public), _b64(private.private_bytes_raw()))
+        self._write(f"{kid}.json", msgspec.json.encode(file))
+        self.refresh()
+        return self._known[kid]
+
+    def _remove(self, key: Key) -> None:
+        (self._folder / f"{key.kid}.json").unlink(missing_ok=True)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _name(self) -> str:
+        path = self._folder / "installation"
+        with self._alone():
+            name = path.read_text("ascii").strip() if path.exists() else ""
+            if len(name) != 16 or not _HEX.issuperset(name):
+                name = self._entropy.token(8).hex()
+                self._write(path.name, f"{name}\n".encode())
+        return name
+
+    def _read(self, kid: str) -> Key | None:
+        """None for a file that holds no key, or another's."""
+        path = self._folder / f"{kid}.json"
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            if os.fstat(handle).st_mode & 0o077:
+                os.fchmod(handle, 0o600)
+            file = msgspec.json.decode(os.read(handle, _FILE_BYTES_MAX), type=_File)
+            if file.kid != kid or (file.kty, file.crv) != ("OKP", "Ed25519"):
+                return None
+            private = OKPKey.import_key({"kty": file.kty, "crv": file.crv, "x": file.x, "d": file.d})
+            public = OKPKey.import_key({"kty": file.kty, "crv": file.crv, "x": file.x})
+            signed = jws.serialize_compact(header_of(kid), b"{}", private, algorithms=[ALGORITHM])
+            jws.deserialize_compact(signed, public, algorithms=[ALGORITHM])
+            return Key(kid, file.created, signed.partition(".")[0], private, public)
+        except (OSError, ValueError, TypeError, JoseError):
+            return None
+        finally:
+            os.close(handle)
+
+    def _write(self, name: str, body: bytes) -> None:
+        """Durable under its name before it returns, and open to its owner only from the first moment."""
+        scratch = self._folder / f".{name}.{self._entropy.token(4).hex()}"
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, body)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(scratch, self._folder / name)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process makes or removes keys meanwhile; a process that ends lets go."""
+        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def header_of(kid: str) -> dict[str, object]:
+    """The header of a key's tokens."""
+    return {"alg": ALGORITHM, "kid": kid, "typ": "JWT"}
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -1,0 +1,1 @@
+"""Where clients of the distribution API get bearer tokens."""
