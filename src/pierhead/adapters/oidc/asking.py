@@ -6,6 +6,7 @@ What is sent is secret, so no redirect is followed and no fault repeats it.
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -53,7 +54,7 @@ async def ask(
         "User-Agent": f"Pierhead/{pierhead.__version__}",
     }
     if basic is not None:
-        headers["Authorization"] = aiohttp.BasicAuth(*basic, encoding="utf-8").encode()
+        headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
     elif bearer:
         headers["Authorization"] = f"Bearer {bearer}"
     try:
