@@ -14,7 +14,7 @@ from pierhead.domain.refusals import (
     TooManyLogins,
     Unavailable,
 )
-from pierhead.faces.door.ask import Answer, Ask
+from pierhead.faces.door.ask import Answer, Ask, Gone
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.web.pages import error
 from pierhead.faces.web.routes import Route, match
@@ -35,7 +35,10 @@ class Web:
         self._statics = statics
 
     async def __call__(self, ask: Ask) -> Answer:
-        """Never raises: each refusal becomes its page, and a fault of ours is told by the request's id alone."""
+        """Each refusal becomes its page, and a fault of ours is told by the request's id alone.
+
+        Raises only what the door answers itself, for a body that does not come.
+        """
         ask.note["route"] = "web"
         visit = Visit(ask, self.site, self._shop, None)
         try:
@@ -46,7 +49,11 @@ class Web:
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
             answer = error.unavailable(visit, failure)
+        except Gone:
+            raise
         except TimeoutError:
+            if ask.stalled():
+                raise
             answer = error.unavailable(visit, Unavailable("To count this takes too long now.", retry_after=30))
         except Exception as fault:
             # Kinds and frames only: the text of an exception may quote the client.
