@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pierhead.domain.strict_json import Document
 from pierhead.ports.clock import Clock
 from pierhead.ports.identity import SignedOn
 
+_log = logging.getLogger(__name__)
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _FRESH_SECONDS: Final = 3600.0
 _AGAIN_SECONDS: Final = 5.0
@@ -67,7 +69,7 @@ class OidcSignOn:
         self._clock = clock
         self._endpoints: Endpoints | None = None
         self._had = 0.0
-        self._failed: tuple[float, str] | None = None
+        self._failed: float | None = None
         self._asking = asyncio.Lock()
         self._ring = KeyRing(client.name, self._keys, clock, Pace(_FRESH_SECONDS))
 
@@ -119,8 +121,8 @@ class OidcSignOn:
             now = self._clock.monotonic()
             if self._endpoints is not None and now < self._had + _FRESH_SECONDS:
                 return self._endpoints
-            if self._failed is not None and now < self._failed[0] + _AGAIN_SECONDS and self._endpoints is None:
-                raise self._down(self._failed[1])
+            if self._failed is not None and now < self._failed + _AGAIN_SECONDS and self._endpoints is None:
+                raise self._silent()
             address = self._client.issuer.rstrip("/") + _DISCOVERY
             try:
                 self._endpoints = _endpoints(await ask(address, self._client.ca), self._client, address)
@@ -128,7 +130,7 @@ class OidcSignOn:
                 self._failed = None
             except (Unreachable, Refused) as why:
                 said = str(why) if isinstance(why, Unreachable) else f"{address} refuses to answer"
-                self._failed = (now, said)
+                self._failed = now
                 if self._endpoints is None:
                     raise self._down(said) from None
             return self._endpoints
@@ -140,7 +142,12 @@ class OidcSignOn:
         return await fetch.of_address(endpoints.keys, self._client.ca)()
 
     def _down(self, why: str) -> Unavailable:
-        return Unavailable(f"{self._client.name} does not answer as it should: {why}")
+        """Whoever is not signed in is told that, and the log why."""
+        _log.warning("Single sign-on at %s: %s.", self._client.name, why)
+        return self._silent()
+
+    def _silent(self) -> Unavailable:
+        return Unavailable(f"{self._client.name} does not answer as it should. The server's log says why.")
 
     # --- one person --------------------------------------------------------------------------------------------------
 
