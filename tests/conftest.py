@@ -25,6 +25,7 @@ SERVERS = frozenset(
         "vault",
         "chain",
         "ground",
+        "browser",
     }
 )
 

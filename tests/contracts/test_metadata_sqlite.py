@@ -20,6 +20,7 @@ from tests.contracts.metadata_accounts import AccountsContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
+from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
 
@@ -56,6 +57,10 @@ class TestLookupsOnSqlite(Sqlite, LookupsContract):
 
 
 class TestCacheOnSqlite(Sqlite, CacheContract):
+    """See the contract."""
+
+
+class TestSessionsOnSqlite(Sqlite, SessionContract):
     """See the contract."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, tags, uploads
+from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, sessions, tags, uploads
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.rows import Transaction
 from pierhead.domain.digest import Digest
@@ -29,6 +29,7 @@ def members(template: str, count: int = GROUP) -> str:
 
 
 INDEXES = {
+    "a session": (sessions.SELECT_SESSION, ["PRIMARY KEY (id=?)"]),
     "tag": (
         members(lookups.TAG),
         [

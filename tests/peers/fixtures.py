@@ -8,6 +8,7 @@
 | `start_docker_registry` | function | one to stop, cut and start again |
 | `docker_engine` | session | dockerd; `docker_engine.docker("push", …)` |
 | `skopeo`, `buildah`, `podman` | function | callables with credentials and storage of their own |
+| `browser` | session | Chromium; `browser.visitor()` is one person, with cookies of their own |
 | `start_nginx` | function | `start_nginx("server { listen 127.0.0.1:{port}; … }")` |
 | `start_openbao` | function | `start_openbao(tls=…, initialised=…)`: Vault's API, empty; it starts at once |
 """
@@ -22,6 +23,7 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from tests.peers.browser import Browser
 from tests.peers.clients import Buildah, Podman, Skopeo
 from tests.peers.engine import DockerEngine
 from tests.peers.nginx import Nginx
@@ -125,6 +127,15 @@ def buildah(short_folder: Path) -> Buildah:
 @pytest.fixture
 def podman(short_folder: Path) -> Podman:
     return made(lambda: Podman(short_folder))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = made(Browser)
+    try:
+        yield chromium
+    finally:
+        chromium.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Final
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
@@ -27,6 +28,7 @@ _FILLS_SECONDS: Final = 60.0
 _HEAD_LOOK_SECONDS: Final = 5.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
 _VERIFY_SECONDS: Final = 10.0
+_SESSIONS_SECONDS: Final = 600.0
 
 
 class Background:
@@ -52,6 +54,7 @@ class Background:
         times = settings.reclaim
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
         reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
+        sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         self.loops = [
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
@@ -62,6 +65,7 @@ class Background:
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
+            Loop("sessions", sessions, _SESSIONS_SECONDS),
             *self.more(),
         ]
         for loop in self.loops:

@@ -23,6 +23,7 @@ from pierhead.boot.config_shape import (
     StageShape,
     TopShape,
 )
+from pierhead.boot.config_sign_in import check_sign_in, sign_in_of
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.config_vault import check_places, place_of, vault_section
 from pierhead.boot.settings import (
@@ -109,6 +110,7 @@ class _Assembly:
         external_url = top.external_url or _url_of(main, tls is not None)
         self._check(top, main_key, main, repositories, stages, accounts)
         rules.check_roles(accounts, roles, top.roles, repositories.named, self._faults)
+        check_sign_in(top.sign_in, top.roles, self._faults)
         self._faults.raise_if_any()
         return Settings(
             data=folder,
@@ -144,6 +146,7 @@ class _Assembly:
             ),
             log_format=top.log.format,
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
+            sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
             digest=self._digest,
             source=self._source,

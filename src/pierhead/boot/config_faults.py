@@ -30,6 +30,8 @@ _SECRET_KEYS: Final = frozenset(
         "username_env",
         "secret",
         "token",
+        "client_secret",
+        "client_secret_env",
         "database",
         "blobs",
     }

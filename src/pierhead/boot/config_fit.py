@@ -86,6 +86,8 @@ def _shape_at(shape: type[Shape], path: Path) -> type[Shape]:
 
 def _unknown_key(shape: type[Shape], path: Path, given: object) -> str:
     key = str(path[-1])
+    if key == "client_secret":
+        return "must not stand in the file. Use client_secret_env."
     if key == "password":
         return "must not stand in the file. Use password_env, password_file, password_hash or password_vault."
     mine = next((kind for kind, known in REPOSITORY_SHAPES.items() if known is shape), "")

@@ -18,8 +18,10 @@ from pierhead.boot.settings import (
     Address,
     AuditSettings,
     LimitSettings,
+    OidcSettings,
     ProxySettings,
     ReclaimSettings,
+    SignInSettings,
     TokenSettings,
     TrustSettings,
 )
@@ -33,6 +35,8 @@ _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
 _SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_SIGN_IN: Final = SignInSettings()
+_OIDC: Final = OidcSettings(issuer="", client_id="", name="", button="")
 _TOKENS: Final = TokenSettings()
 _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
@@ -224,6 +228,25 @@ class LimitsShape(Shape):
     connections: Annotated[int, PlainValidator(values.count(10, 1_000_000))] = _LIMITS.connections
 
 
+class OidcShape(Shape):
+    issuer: Annotated[str, PlainValidator(values.issuer_url)]
+    client_id: Annotated[str, PlainValidator(values.text)]
+    client_secret_env: Variable | None = None
+    name: Annotated[str, PlainValidator(values.text)] | None = None
+    button: Annotated[str, PlainValidator(values.text)] | None = None
+    scopes: tuple[Annotated[str, PlainValidator(values.scope)], ...] = _OIDC.scopes
+    groups_claim: Annotated[str, PlainValidator(values.text)] = _OIDC.groups_claim
+    name_claim: Annotated[str, PlainValidator(values.text)] = _OIDC.name_claim
+    roles: dict[str, tuple[Annotated[str, PlainValidator(values.role_name)], ...]] = {}
+    ca: PresentFile | None = None
+
+
+class SignInShape(Shape):
+    session_idle: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _SIGN_IN.session_idle_seconds
+    session_longest: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _SIGN_IN.session_longest_seconds
+    oidc: OidcShape | None = None
+
+
 class TopShape(Shape):
     """The keys at the margin. What stands under most of those that are mappings is read one by one."""
 
@@ -252,6 +275,7 @@ class TopShape(Shape):
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
     audit: AuditShape = AuditShape()
+    sign_in: SignInShape = SignInShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
 
@@ -284,4 +308,6 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     LogShape,
     AuditShape,
     LimitsShape,
+    OidcShape,
+    SignInShape,
 )

@@ -200,6 +200,26 @@ def upstream_url(value: object) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
+def issuer_url(value: object) -> str:
+    """What an OpenID provider calls itself: compared character by character, so a slash at the end counts."""
+    parts = origin(value, "https://auth.example.com/application/o/pierhead/")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise Wrong("must begin with https://: whoever stands in between could sign in as anybody.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def scope(value: object) -> str:
+    """One scope of OAuth 2.0 (RFC 6749, 3.3)."""
+    written = text(value)
+    if not written.isascii() or any(one in written for one in ' "\\'):
+        raise Wrong("is no scope: one word each, without spaces.")
+    return written
+
+
 def file_path(value: object) -> Path:
     """A file that may be missing, made absolute from the working folder."""
     written = text(value)

@@ -12,11 +12,12 @@ from pierhead.actions.measure_storage import Disk, StorageGauge
 from pierhead.boot import logs
 from pierhead.boot.settings import Settings
 from pierhead.boot.siblings import Siblings
-from pierhead.boot.welcome import guide
+from pierhead.boot.web import site_of, web_of
 from pierhead.boot.wire import House
+from pierhead.faces.door.ask import AnyAnswer, Ask
 from pierhead.faces.door.server import Port
 from pierhead.faces.ops.access_log import AccessLog
-from pierhead.faces.ops.app import Ops
+from pierhead.faces.ops.app import METRICS_PATH, Ops
 from pierhead.faces.ops.counted import Counted, Reading
 from pierhead.faces.ops.sink import Sink
 from pierhead.faces.rest.app import Rest
@@ -37,17 +38,22 @@ class MainPort:
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
         storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
-        self.ops = Ops(house.guard, self, storage, house.ids, log, guide(house.settings))
+        self.ops = Ops(house.guard, self, storage, house.ids, log)
+        self.web = web_of(house)
         self.tail = Tail(house.store)
-        desk = house.logins.desk
+        desk, visitors, told = house.logins.desk, house.visitors, house.told
         url = house.settings.external_url
-        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk, house.told)
+        self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk, visitors, told)
         self.ops.trusted = house.settings.trusted_proxies
         self._siblings = Siblings(house.settings.data, self.ops.counted) if house.settings.workers > 1 else None
         self._tasks = [asyncio.ensure_future(self.ops.meter.watch_lag())]
         if self._siblings is not None:
             self._tasks.append(asyncio.ensure_future(self._siblings.tell_for_ever()))
         logs.use(house.settings.log_format, self._sinks["server"])
+
+    async def besides(self, ask: Ask) -> AnyAnswer:
+        """What is neither images, REST nor health: metrics, and pages for people."""
+        return await (self.ops(ask) if ask.target == METRICS_PATH else self.web(ask))
 
     def show(self, ports: Callable[[], Sequence[Port]]) -> None:
         """Where the open ports are found."""
@@ -58,7 +64,7 @@ class MainPort:
         house = self._house
         settings: Settings = house.settings
         self.rest.replace(house.parts, house.table, settings.external_url)
-        self.ops.guide = guide(settings)
+        self.web.site = site_of(house)
         self.ops.trusted = settings.trusted_proxies
         self.ops.log.form = settings.log_format
         logs.use(settings.log_format, self._sinks["server"])
@@ -73,6 +79,11 @@ class MainPort:
         logs.use(self._house.settings.log_format)
         for sink in self._sinks.values():
             sink.close()
+
+    @property
+    def external_url(self) -> str:
+        """How people reach the main port."""
+        return self._house.settings.external_url
 
     # --- what REST asks ----------------------------------------------------------------------------------------------
 

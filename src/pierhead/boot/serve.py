@@ -64,7 +64,7 @@ class Process:
         house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
         main = MainPort(house)
         trust = Trust(settings.trusted_proxies)
-        front = Front(house.v2, house.why_not_ready, settings.external_url, trust, main.rest, main.ops, house.token)
+        front = Front(house.v2, house.why_not_ready, settings.external_url, trust, main.rest, main.besides, house.token)
         ports = Ports(front, self._inherited.sockets, {"on_answer": main.ops.on_answer})
         main.show(lambda: ports.open)
         try:

@@ -214,6 +214,32 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OidcSettings:
+    """Single sign-on at one OpenID provider, found by what ``issuer`` says of itself. ``name`` is for sentences;
+    ``roles`` are what a group gives. Without ``client_secret_env`` the client is a public one."""
+
+    issuer: str
+    client_id: str
+    name: str
+    button: str
+    client_secret_env: str | None = None
+    scopes: tuple[str, ...] = ("openid", "profile")
+    groups_claim: str = "groups"
+    name_claim: str = "preferred_username"
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInSettings:
+    """How people sign in to the pages, and how long that holds."""
+
+    session_idle_seconds: int = 12 * 3600
+    session_longest_seconds: int = 7 * 24 * 3600
+    oidc: OidcSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSettings:
     """How long bearer tokens hold, whether clients get refresh tokens, and how long those hold."""
 
@@ -265,6 +291,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)
+    sign_in: SignInSettings = field(default_factory=SignInSettings)
     workers: int = 1
     digest: str = field(default="", compare=False)
     source: str = field(default="", compare=False)

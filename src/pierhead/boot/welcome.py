@@ -8,7 +8,7 @@ from pathlib import Path
 from pierhead import __version__
 from pierhead.boot.first_start import PASSWORD_FILE
 from pierhead.boot.settings import GroupSettings, HostedSettings, Settings
-from pierhead.faces.ops.home import Guide
+from pierhead.faces.web.visit import Guide
 
 _IMAGE = "hello/pier:1"
 
@@ -27,7 +27,9 @@ def welcome(settings: Settings) -> str:
 
 def guide(settings: Settings) -> Guide:
     """The same for the page at the root, which anybody may read: no path of this machine stands in it."""
-    return Guide(__version__, settings.external_url.rstrip("/"), _addresses(settings), _commands(settings, ""))
+    return Guide(
+        __version__, settings.external_url.rstrip("/"), tuple(_addresses(settings)), tuple(_commands(settings, ""))
+    )
 
 
 def _addresses(settings: Settings) -> Sequence[tuple[str, str]]:

@@ -16,7 +16,9 @@ from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
 from pierhead.boot.marks import marks
+from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
+from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
@@ -32,6 +34,7 @@ from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import RequestIds
 from pierhead.faces.door.realm import Realm
 from pierhead.faces.door.told import Told
+from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
@@ -73,6 +76,8 @@ class House:
         self.told = Told(self.recorder, parts.clock, self.ids)
         self.guard = Guard((), parts.clock, parts.entropy, self.told)
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
+        self.sign_on = SingleSignOn(parts.clock)
+        self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
         self.background.more = lambda: [
             self.token_works.tending(self.guard.forget_tokens),
@@ -102,9 +107,10 @@ class House:
         )
         warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = (*secrets.warnings, *warnings)
+        self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
         self.table = _table(settings, self.repositories)
         self.told.knows = lambda name: name in self.logins.directory.accounts
+        self.visitors.rules = session_rules(settings)
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
         self.logins.enter(read_token, await self._id_tokens.source(settings.trust))
         self.v2.replace(self.table, self._challenger(settings))
@@ -147,6 +153,7 @@ class House:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
         await self.proxies.close()
+        await self.sign_on.close()
         await self.logins.close()
         await self._id_tokens.close()
         await self.recorder.close()

@@ -156,7 +156,8 @@ class Client:
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401 and not self.user:
-            return Fault(f"{self.server} wants a login: set PIERHEAD_USER and PIERHEAD_PASSWORD.", problem)
+            how = "run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD"
+            return Fault(f"{self.server} wants a login: {how}.", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)

@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "health": "pierhead.cli.health:health",
     "images": "pierhead.cli.images:images",
     "inspect": "pierhead.cli.inspect:inspect",
+    "login": "pierhead.cli.login:login",
+    "logout": "pierhead.cli.login:logout",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
     "serve": "pierhead.cli.serve:serve",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec
 
@@ -67,7 +67,7 @@ def talks(command: Callable[Concatenate[Talk, P], None]) -> Callable[P, None]:
         color, user = bool(kwargs.pop("color")), kwargs.pop("user")
         as_json = form == "json"
         try:
-            client = Client(server, str(user) if user else None, os.environ.get("PIERHEAD_PASSWORD"))
+            client = _client(server, str(user) if user else None, os.environ)
             command(Talk(client, as_json, color), *args, **kwargs)
         except Fault as fault:
             if as_json and fault.problem is not None:
@@ -76,6 +76,16 @@ def talks(command: Callable[Concatenate[Talk, P], None]) -> Callable[P, None]:
             sys.exit(1)
 
     return run
+
+
+def _client(server: str, user: str | None, environment: Mapping[str, str]) -> Client:
+    """With the account that was named, or else with what ``pierhead login`` keeps for this server. Raises Fault."""
+    if user:
+        return Client(server, user, environment.get("PIERHEAD_PASSWORD"))
+    from pierhead.cli.credentials import kept_for
+
+    kept = kept_for(server, environment)
+    return Client(server, None, None) if kept is None else Client(server, kept.account, kept.token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ def change_account(tx: Tx, name: str, change: AccountChange, by: By) -> None:
         tx.refreshes.revoke(name, None)
     if told:
         tx.accounts.change(replace(row, version=row.version + 1, **values))
+        if change.disabled or change.password_hash is not None:
+            tx.sessions.end_all(name)
         _tell(tx, "account.changed", by, {"name": name, **told})
 
 
@@ -96,6 +98,7 @@ def remove_account(tx: Tx, name: str, by: By) -> None:
     """Its access tokens are revoked, and its refresh tokens go. Raises AccountUnknown."""
     if not tx.accounts.remove(name):
         raise AccountUnknown(name)
+    tx.sessions.end_all(name)
     revoked = tx.access_tokens.revoke_all(name)
     tx.refreshes.revoke(name, None)
     _tell(tx, "account.removed", by, {"name": name, "access_tokens": revoked})

@@ -359,5 +359,39 @@ class MethodUnsupported(Refusal):
         self.allowed = tuple(allowed)
 
 
+# --- pages for people ----------------------------------------------------------------------------------------------
+
+
+class ForgedRequest(Refusal):
+    """A browser was made to send this by a page of somebody else's, or cannot show that it was not."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Nothing was done: {why}. Open the page anew and send it again.")
+
+
+class FormTooLarge(Refusal):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A form has at most {limit} bytes and a few dozen fields here. Send less.", limit=limit)
+
+
+class FormUnreadable(Refusal):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The form is not understood: {why}. Open the page anew and send it again.")
+
+
+class CodeUnknown(Refusal):
+    def __init__(self) -> None:
+        super().__init__(
+            "No command line waits under this code: it was used, refused or is too old. Run `pierhead login` again."
+        )
+
+
+class SignOnRefused(Refusal):
+    """A single sign-on that did not begin in this browser, took too long, or was not vouched for as it must be."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The single sign-on did not succeed: {why}. Begin again on the sign-in page.")
+
+
 def _behind(sentence: str) -> str:
     return f" {sentence}" if sentence else ""

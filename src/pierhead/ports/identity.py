@@ -94,3 +94,38 @@ class Passwords(Protocol):
 
     async def fits(self, hashed: str, password: str) -> bool:
         """Whether ``hashed`` was made of ``password``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An account that may sign in. ``stamp`` is another one as soon as its password is, or the account is another."""
+
+    principal: Principal
+    stamp: bytes
+
+
+class People(Protocol):
+    async def person(self, name: str) -> Known | None:
+        """Who signed in once, as they are now; None for an account that is gone or disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOn:
+    """Whom a provider vouches for: ``subject`` is theirs for ever, ``name`` may change; ``groups`` as it names them."""
+
+    subject: str
+    name: str
+    groups: tuple[str, ...]
+
+
+class SignOn(Protocol):
+    """Single sign-on at one provider (OpenID Connect Core 1.0, code flow with PKCE)."""
+
+    async def begin(self, callback: str, state: str, nonce: str, verifier: str) -> str:
+        """The provider's address to send the browser to; it comes back to ``callback``. Raises Unavailable."""
+
+    async def finish(self, callback: str, code: str, nonce: str, verifier: str) -> SignedOn:
+        """Redeems ``code``. Raises SignOnRefused, Unavailable."""
+
+    async def farewell(self, back: str) -> str:
+        """Where to sign out at the provider too, to come back to ``back``; empty if it offers none."""

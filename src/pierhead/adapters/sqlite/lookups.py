@@ -16,12 +16,14 @@ from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.manifests import STORED_COLUMNS, read_stored, stored_manifest
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.remembered import Remembered
+from pierhead.adapters.sqlite.sessions import SELECT_SESSION, session_row
 from pierhead.adapters.sqlite.uploads import SELECT_UPLOAD, upload_row
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.store import Members
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -229,6 +231,11 @@ class SqliteLookups:
         """See the port."""
         policy, count = one(self._execute(OPENING, (account, repository)))
         return WritePolicy(policy), count
+
+    async def session(self, session: bytes) -> SessionRow | None:
+        """See the port."""
+        row = self._execute(SELECT_SESSION, (session,)).fetchone()
+        return None if row is None else session_row(row)
 
     async def cached(self, repository: RepositoryId, image: ImageName, tag: Tag) -> CacheEntry | None:
         """What was last heard of a tag."""

@@ -11,11 +11,13 @@ from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
+from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -149,6 +151,10 @@ class SqliteReports:
         """One value."""
         found = self._execute("SELECT value FROM settings WHERE name=?", (name,)).get
         return found if isinstance(found, str) else None
+
+    def sessions(self, account: str) -> Sequence[SessionRow]:
+        """See the port."""
+        return sessions_of(self._execute, account)
 
     def refresh(self, mark: bytes) -> RefreshRow | None:
         """The refresh token of this mark."""

@@ -9,6 +9,7 @@ import msgspec
 
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
+from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
 from pierhead.adapters.sqlite.manifests import SqliteManifests
 from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
@@ -18,6 +19,7 @@ from pierhead.adapters.sqlite.repositories import (
     SqliteNotes,
     SqliteRepositories,
 )
+from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
 from pierhead.adapters.sqlite.uploads import SqliteUploads
 from pierhead.ports.clock import Clock
@@ -87,6 +89,8 @@ class Transaction:
         self.events = SqliteEvents(connection, self._moment)
         self.jobs = SqliteJobs(connection, self._moment)
         self.notes = SqliteNotes(connection)
+        self.sessions = SqliteSessions(connection)
+        self.device_logins = SqliteDeviceLogins(connection)
         self.accounts = SqliteAccounts(connection)
         self.roles = SqliteRoles(connection)
         self.access_tokens = SqliteAccessTokens(connection, self._moment)

@@ -1,4 +1,4 @@
-"""What the main port answers besides images and REST: the page for people, and metrics."""
+"""What the main port answers to programs besides images and REST: metrics."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.ops.access_log import AccessLog
 from pierhead.faces.ops.counted import Counted, Reading, counted, total
-from pierhead.faces.ops.home import Guide, home
 from pierhead.faces.ops.meter import Meter
 from pierhead.faces.ops.metrics import Exposition
 
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
-_ROUTES: Final = {"/": "home", "/metrics": "metrics"}
+METRICS_PATH: Final = "/metrics"
 _FORWARDED: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
 
@@ -34,7 +33,7 @@ class Instruments(Protocol):
 
 
 class Ops:
-    """A handler for the door, and the hook that sees every answer. ``guide`` is replaced with the configuration."""
+    """A handler for the door, and the hook that sees every answer."""
 
     def __init__(
         self,
@@ -43,9 +42,7 @@ class Ops:
         storage: StorageGauge,
         ids: RequestIds,
         log: AccessLog,
-        guide: Guide,
     ) -> None:
-        self.guide = guide
         self.trusted: Sequence[Network] = ()
         """Proxies: what they send on is not from this machine, even if they are."""
         self.meter = Meter()
@@ -72,13 +69,12 @@ class Ops:
 
     async def __call__(self, ask: Ask) -> Answer:
         """Refusals are plain text here."""
-        route = _ROUTES.get(ask.target)
-        if route is None:
+        if ask.target != METRICS_PATH:
             return Answer(404, (_TEXT,), b"There is nothing at this address.\n")
-        ask.note["route"] = route
+        ask.note["route"] = "metrics"
         if ask.method not in ("GET", "HEAD"):
             return Answer(405, (_TEXT, ("Allow", "GET, HEAD")), b"Only GET and HEAD are answered at this address.\n")
-        return home(self.guide) if route == "home" else await self._metrics(ask)
+        return await self._metrics(ask)
 
     async def _metrics(self, ask: Ask) -> Answer:
         """Open to programs on this machine, so that a local Prometheus needs no account; others need `operator`."""

@@ -70,6 +70,11 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.DeletionUnsupported: Problem(405, "deletion_unsupported", "Nothing is deleted here"),
     r.BlobNamedByManifest: Problem(405, "blob_named_by_manifest", "Part of a manifest"),
     r.ManifestNeeded: Problem(409, "manifest_needed", "Manifest is needed"),
+    r.ForgedRequest: Problem(403, "forged_request", "Not from a page of this server"),
+    r.CodeUnknown: Problem(404, "code_unknown", "No such code"),
+    r.FormTooLarge: Problem(413, "form_too_large", "Form too large"),
+    r.FormUnreadable: Problem(400, "form_unreadable", "Form not understood"),
+    r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
     a.BodyInvalid: Problem(
         400, "body_invalid", "Body not understood", "Mend what the message names, and send it again."

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, house, images
+from pierhead.faces.rest import accounts, audit, house, images, login
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -31,6 +31,7 @@ class Need(enum.Enum):
     OWN = "any account, about itself"
     ADMINISTER = "`admin`"
     AUDIT = "`auditor` or `admin`"
+    NOBODY = "nothing: it is how one logs in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` stands behind ``ROOT``. ``{image}`` takes one part or more, every other name in braces just one."""
+    """``path`` stands behind ``ROOT``. ``{image}`` takes one part or more, every other name in braces just one. One
+    that is ``braked`` is answered to an address a few times a minute only."""
 
     method: str
     path: str
@@ -54,6 +56,7 @@ class Route:
     pages: bool = False
     body: tuple[Parameter, ...] = ()
     status: int = 200
+    braked: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -200,6 +203,24 @@ ROUTES: Final = (
         "Revokes an access token of the account.",
     ),
     Route(
+        "POST",
+        "/login",
+        Need.NOBODY,
+        login.ask,
+        "Asks to be logged in by somebody at a page: a code for them, a secret to ask again with.",
+        body=(Parameter("machine", "what people call the machine that asks"),),
+        status=201,
+        braked=True,
+    ),
+    Route(
+        "POST",
+        "/login/token",
+        Need.NOBODY,
+        login.take,
+        "`state` is `waiting`, `refused`, `ended` or `approved`; then the access token, once.",
+        body=(Parameter("secret", "what `POST /login` gave"),),
+    ),
+    Route(
         "GET",
         "/explain",
         Need.OWN,
@@ -212,6 +233,9 @@ ROUTES: Final = (
     Route("PUT", "/roles/{role}", Need.ADMINISTER, accounts.put_role, "Makes a role, or changes it.", body=_ROLE),
     Route("DELETE", "/roles/{role}", Need.ADMINISTER, accounts.remove_role, "Removes a role that no account has."),
 )
+
+OPEN: Final = frozenset(ROOT + route.path for route in ROUTES if route.need is Need.NOBODY)
+"""Addresses at which nobody is asked who they are."""
 
 _HINT: Final = f"The addresses of the REST API begin with {ROOT}/, such as {ROOT}/status."
 

@@ -46,6 +46,11 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.DeletionUnsupported: (405, "UNSUPPORTED"),
     r.BlobNamedByManifest: (405, "UNSUPPORTED"),
     r.ManifestNeeded: (409, "DENIED"),
+    r.ForgedRequest: (403, "DENIED"),
+    r.CodeUnknown: (404, "UNSUPPORTED"),
+    r.FormTooLarge: (413, "SIZE_INVALID"),
+    r.FormUnreadable: (400, "UNSUPPORTED"),
+    r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
     # Of accounts; raised by the REST API only.
     a.BodyInvalid: (400, "UNSUPPORTED"),

@@ -9,6 +9,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
+from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -48,6 +49,9 @@ class Reports(Protocol):
 
     def note(self, name: str) -> str | None:
         """A value of the installation itself (``Notes``)."""
+
+    def sessions(self, account: str) -> Sequence[SessionRow]:
+        """Of an account, the newest first; those too that nobody has used for too long."""
 
     def refresh(self, mark: bytes) -> RefreshRow | None:
         """The refresh token of this mark, ended or not."""

@@ -16,7 +16,9 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
+from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -261,6 +263,10 @@ class Tx(Protocol):
     @property
     def notes(self) -> Notes: ...
     @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def device_logins(self) -> DeviceLogins: ...
+    @property
     def accounts(self) -> Accounts: ...
     @property
     def roles(self) -> Roles: ...
@@ -313,6 +319,9 @@ class Lookups(Protocol):
 
     async def naming(self, repository: RepositoryId, image: ImageName, digest: Digest) -> ManifestId | None:
         """A manifest or index of the image that names ``digest``, as a blob or as a manifest."""
+
+    async def session(self, session: bytes) -> SessionRow | None:
+        """By its id; also one that nobody has used for too long."""
 
     async def shared(self, repository: RepositoryId, digest: Digest) -> BlobRow | None:
         """A LIVE blob that any image of the repository was given."""
