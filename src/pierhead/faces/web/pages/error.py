@@ -49,6 +49,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.ScopeMissing: (401, "The token was not asked for this"),
     r.TooManyLogins: (429, "Too many tries"),
     r.Denied: (403, "You may not do this"),
+    r.TokenNotTrusted: (403, "No rule is about this token"),
     r.TagDenied: (403, "You may not use this tag"),
     r.StageFilledByPromotion: (403, "Filled by promotion only"),
     r.TagWrittenOnce: (409, "The tag is written once"),
