@@ -54,7 +54,8 @@ def test_an_account_lives_through_all_its_commands(server: Pierhead) -> None:
         "team: pull and push on team/* in docker-hosted-dev",
     ]
     lines = typed(server, "accounts")[0].splitlines()
-    assert lines[0].split() == ["NAME", "ROLES", "STATE", "LAST", "USED", "FROM", "KIND", "CREATED", "BY"]
+    heads = ["NAME", "ROLES", "STATE", "LAST", "USED", "FROM", "KIND", "OLD", "PASSWORD", "USED", "CREATED", "BY"]
+    assert lines[0].split() == heads
     assert next(line for line in lines if line.startswith("anna ")).split()[1:3] == ["team", "active"]
     for verb, told in (("disable", "anna is disabled.\n"), ("enable", "anna is enabled.\n")):
         assert typed(server, "accounts", verb, "anna")[0] == told
