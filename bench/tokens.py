@@ -61,11 +61,24 @@ def _endpoint(subject: Subject, seconds: float) -> Run:
     return wrk(subject.pid, subject.url(f"/token?service=pierhead&scope={_SCOPE}"), seconds, subject.headers)
 
 
+class _OneAccount:
+    """Implements ``ports.identity.Accounts``."""
+
+    def __init__(self) -> None:
+        self._only = Principal("bench", rules_of(["deployer"], ()))
+
+    def principal(self, name: str) -> Principal | None:
+        return self._only if name == self._only.name else None
+
+    def revoked(self, access_token: str) -> bool:
+        return False
+
+
 async def _guard(folder: Path) -> float:
     """Microseconds from the header to the principal."""
     clock, entropy = SystemClock(), SystemEntropy()
     tokens = JwtTokens(Keys(folder / "keys", clock, entropy), clock)
-    accounts = KnownAccounts({"bench": Principal("bench", rules_of(["deployer"], ()))}, "none")
+    accounts = KnownAccounts(_OneAccount(), "none")
     guard = Guard((), clock, entropy)
     guard.replace((), Accepting(tokens, accounts, Table((), ""), clock))
     now = clock.now() // 1_000_000

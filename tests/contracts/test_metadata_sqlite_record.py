@@ -123,7 +123,7 @@ def test_a_row_that_was_altered_is_found_whichever_column_it_was(
 
 
 @pytest.mark.parametrize(("gone", "noticed"), [("seq=17", 18), ("seq=1", 2), ("seq BETWEEN 10 AND 20", 21)])
-def test_rows_that_were_taken_out_are_named(copy: Path, change: Callable[..., None], gone: str, noticed: int) -> None:
+def test_what_was_taken_out_is_named(copy: Path, change: Callable[..., None], gone: str, noticed: int) -> None:
     change(f"DELETE FROM events WHERE {gone}")
     (problem,) = verdict(copy).problems
     assert (problem.seq, problem.what) == (noticed, "missing")

@@ -129,8 +129,10 @@ def podman(short_folder: Path) -> Podman:
     return made(lambda: Podman(short_folder))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ended with its module: while it lives, its thread counts as one in which an event loop runs, and no asynchronous
+    test of another module can."""
     chromium = made(Browser)
     try:
         yield chromium

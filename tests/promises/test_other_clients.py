@@ -90,12 +90,12 @@ def test_containerd_with_a_wrong_password_gets_nothing(pierhead: Pierhead, conta
 def test_oras_pushes_an_artifact_and_pulls_it_back(pierhead: Pierhead, tmp_path: Path, push: Way, pull: Way) -> None:
     name, sent = fresh(), tmp_path / "report.json"
     sent.write_text('{"findings": []}')
-    publisher = oras.client.OrasClient(hostname=pierhead.address(push[0]), insecure=True, auth_backend="token")
+    publisher = oras.client.OrasClient(hostname=pierhead.address(push[0]), insecure=True, auth_backend="basic")
     publisher.auth.set_basic_auth(PUBLISHER, PASSWORDS[PUBLISHER])
     publisher.push(
         target=named(pierhead, push, name, "scan"), files=[f"{sent}:application/json"], disable_path_validation=True
     )
-    reader = oras.client.OrasClient(hostname=pierhead.address(pull[0]), insecure=True, auth_backend="token")
+    reader = oras.client.OrasClient(hostname=pierhead.address(pull[0]), insecure=True, auth_backend="basic")
     reader.auth.set_basic_auth(DEPLOYER, PASSWORDS[DEPLOYER])
     (got,) = reader.pull(target=named(pierhead, pull, name, "scan"), outdir=str(tmp_path / "out"))
     assert Path(got).read_text() == sent.read_text()
