@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from joserfc import jws
 
 from pierhead.adapters.jwt import JwtTokens
-from pierhead.adapters.jwt.keys import ALGORITHM, Keys
+from pierhead.adapters.jwt.keys import Keys
+from pierhead.adapters.jwt.signatures import ALGORITHM
 from pierhead.adapters.system import SystemEntropy
 from pierhead.domain import limits
 from pierhead.ports.tokens import Bad, Claims, Tokens
@@ -41,7 +42,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def keys(tmp_path: Path, clock: Clock) -> Keys:
-    return Keys(tmp_path / "keys", clock, SystemEntropy())
+    return used(tmp_path / "keys", clock)
+
+
+def used(folder: Path, clock: Clock) -> Keys:
+    """Keys that have signed something, so that there is one."""
+    made = Keys(folder, clock, SystemEntropy())
+    made.signing()
+    return made
 
 
 @pytest.fixture
@@ -80,7 +88,7 @@ def signed(keys: Keys, document: object, **header: object) -> str:
     head = part(fields) if header else key.head
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     body = b64(raw)
-    private = key.private.get_op_key("sign")
+    private = key.pair.private.get_op_key("sign")
     assert isinstance(private, Ed25519PrivateKey)
     return f"{head}.{body}.{b64(private.sign(f'{head}.{body}'.encode()))}"
 
@@ -102,11 +110,11 @@ def test_row_83_no_other_algorithm_is_taken(tokens: JwtTokens, keys: Keys, algor
 
 def test_row_84_the_public_key_is_no_shared_secret_in_any_spelling(tokens: JwtTokens, keys: Keys) -> None:
     key = keys.signing()
-    public = key.public.get_op_key("verify")
+    public = key.pair.public.get_op_key("verify")
     assert isinstance(public, Ed25519PublicKey)
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    jwk = json.dumps(dict(key.public.as_dict(private=False)))
+    jwk = json.dumps(dict(key.pair.public.as_dict(private=False)))
     spellings = [pem, pem.strip(), pem.replace(b"\n", b"\r\n"), b" " + pem + b"\n", der, public.public_bytes_raw()]
     spellings += [jwk.encode(), json.dumps({"keys": [json.loads(jwk)]}).encode(), b64(der).encode(), b""]
     for algorithm, digest in (("HS256", hashlib.sha256), ("HS384", hashlib.sha384), ("HS512", hashlib.sha512)):
@@ -236,7 +244,7 @@ def test_keys_are_open_to_their_owner_only_and_stay_from_start_to_start(tmp_path
 
 
 def test_a_new_key_signs_when_every_process_knows_it(tmp_path: Path, clock: Clock) -> None:
-    ours, theirs = (Keys(tmp_path / "keys", clock, SystemEntropy()) for _ in range(2))
+    ours, theirs = (used(tmp_path / "keys", clock) for _ in range(2))
     here, there = JwtTokens(ours, clock), JwtTokens(theirs, clock)
     before = here.sign(claims())
     new = ours.rotate()
@@ -253,7 +261,7 @@ def test_a_new_key_signs_when_every_process_knows_it(tmp_path: Path, clock: Cloc
 
 
 def test_a_process_that_has_not_looked_yet_looks_when_it_meets_a_new_key(tmp_path: Path, clock: Clock) -> None:
-    ours, theirs = (Keys(tmp_path / "keys", clock, SystemEntropy()) for _ in range(2))
+    ours, theirs = (used(tmp_path / "keys", clock) for _ in range(2))
     ours.rotate(drop_old=True)
     token = JwtTokens(ours, clock).sign(claims())
     assert isinstance(JwtTokens(theirs, clock).verify(token), Bad), "it has looked within the last second"
@@ -280,7 +288,7 @@ def test_keys_are_made_anew_after_a_month_and_go_when_no_token_of_theirs_is_left
 
 
 def test_two_processes_that_find_a_key_old_make_one_new_key(tmp_path: Path, clock: Clock) -> None:
-    ours, theirs = (Keys(tmp_path / "keys", clock, SystemEntropy()) for _ in range(2))
+    ours, theirs = (used(tmp_path / "keys", clock) for _ in range(2))
     clock.seconds += limits.KEY_SECONDS
     assert len(ours.tend()) == 1
     assert theirs.tend() == []
@@ -303,7 +311,29 @@ def test_a_file_that_holds_no_key_is_left_out_and_named(tmp_path: Path, clock: C
     assert keys.damaged == ("aa",)
     (folder / f"{keys.signing().kid}.json").unlink()
     again = Keys(folder, clock, SystemEntropy())
-    assert len(again.all()) == 1, "the first start with nothing usable makes a key"
+    assert not again.all()
+    again.signing()
+    assert len(again.all()) == 1, "the first token with nothing usable makes a key"
+
+
+def test_halves_that_do_not_belong_together_are_no_key_and_are_told_when_they_are_used(
+    tmp_path: Path, clock: Clock
+) -> None:
+    one, other = used(tmp_path / "keys", clock), used(tmp_path / "others", clock)
+    (path,) = (tmp_path / "keys").glob("*.json")
+    (foreign,) = (tmp_path / "others").glob("*.json")
+    mixed = {**json.loads(path.read_text()), "x": json.loads(foreign.read_text())["x"]}
+    path.write_text(json.dumps(mixed))
+    keys = Keys(tmp_path / "keys", clock, SystemEntropy())
+    token = JwtTokens(keys, clock).sign(claims())
+    assert keys.damaged == (path.stem,)
+    assert JwtTokens(keys, clock).verify(token) == claims()
+    assert one.signing().kid == path.stem != other.signing().kid
+
+
+def test_the_first_token_of_one_process_is_known_to_another_at_once(tmp_path: Path, clock: Clock) -> None:
+    here, there = (JwtTokens(Keys(tmp_path / "keys", clock, SystemEntropy()), clock) for _ in range(2))
+    assert there.verify(here.sign(claims())) == claims()
 
 
 def test_keys_that_somebody_takes_away_hold_no_more_and_another_is_made(
@@ -314,7 +344,6 @@ def test_keys_that_somebody_takes_away_hold_no_more_and_another_is_made(
         path.unlink()
     assert keys.refresh()
     assert isinstance(tokens.verify(before), Bad)
-    assert keys.wants_tending()
     assert tokens.verify(tokens.sign(claims())) == claims()
     shutil.rmtree(tmp_path / "keys")
     assert tokens.verify(tokens.sign(claims())) == claims(), "what is known goes on"
@@ -339,7 +368,7 @@ def test_a_link_is_no_key(tmp_path: Path, clock: Clock) -> None:
 
 def test_the_token_of_the_standard_library_of_others_reads_the_same(tokens: JwtTokens, keys: Keys) -> None:
     """It is a JSON web token like any other, for whoever has the public key."""
-    found = jws.deserialize_compact(tokens.sign(claims()), keys.signing().public, algorithms=[ALGORITHM])
+    found = jws.deserialize_compact(tokens.sign(claims()), keys.signing().pair.public, algorithms=[ALGORITHM])
     assert found.headers() == {"alg": ALGORITHM, "kid": keys.signing().kid, "typ": "JWT"}
     assert json.loads(found.payload)["access"] == [
         {"type": "repository", "name": "dev/team/app", "actions": ["pull", "push"], "id": 7}

@@ -64,7 +64,7 @@ Wait = Annotated[int, PlainValidator(values.duration("1s", _ANSWER_MAX))]
 class Shape(BaseModel):
     """A mapping of the file: unknown keys are refused, and nothing is converted but by ``config_values``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class TlsShape(Shape):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pierhead.adapters.oidc.signon import Client, OidcSignOn
 from pierhead.boot.settings import OidcSettings
-from pierhead.faces.web.visit import Provider
 from pierhead.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from pierhead.adapters.oidc.signon import Client, OidcSignOn
+    from pierhead.faces.web.visit import Provider
 
 
 class SingleSignOn:
@@ -30,6 +33,9 @@ class SingleSignOn:
         if settings is None:
             await self.close()
             return warnings
+        from pierhead.adapters.oidc.signon import Client, OidcSignOn
+        from pierhead.faces.web.visit import Provider
+
         client = Client(
             issuer=settings.issuer,
             client_id=settings.client_id,

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
-from pierhead.adapters.oidc import fetch
-from pierhead.adapters.oidc.ring import KeyRing, Pace
-from pierhead.adapters.oidc.source import IdTokens, Issuer
 from pierhead.boot.settings import TrustSettings
 from pierhead.ports.clock import Clock
+from pierhead.ports.identity import Credential, IdentitySource, NotMine
+
+if TYPE_CHECKING:
+    from pierhead.adapters.oidc.ring import KeyRing
 
 _Asked = tuple[str, str, str | Path | None, Path | None, int]
-# A file is looked into again after a second: that costs next to nothing, and a change should count at once.
-_FILE: Final = Pace(1.0, 1.0, 1.0)
+
+
+class Nobody:
+    """Implements ``ports.identity.IdentitySource`` where no issuer is trusted."""
+
+    async def verify(self, credential: Credential) -> NotMine:
+        """Every credential is somebody else's."""
+        return NotMine()
 
 
 class TrustedIssuers:
@@ -25,9 +32,13 @@ class TrustedIssuers:
         self._clock = clock
         self._rings: dict[_Asked, KeyRing] = {}
 
-    async def source(self, trusted: Mapping[str, TrustSettings]) -> IdTokens:
+    async def source(self, trusted: Mapping[str, TrustSettings]) -> IdentitySource:
         """For these issuers; nobody is asked for keys before the first token comes. Forgets all others."""
         before, self._rings = self._rings, {}
+        if not trusted and not before:
+            return Nobody()
+        from pierhead.adapters.oidc.source import IdTokens, Issuer
+
         issuers: list[Issuer] = []
         for one in trusted.values():
             asked: _Asked = (one.name, one.issuer, one.jwks, one.ca, one.fresh_for_seconds)
@@ -52,11 +63,16 @@ class TrustedIssuers:
         await self.source({})
 
     def _ring(self, settings: TrustSettings) -> KeyRing:
-        pace = _FILE if isinstance(settings.jwks, Path) else Pace(settings.fresh_for_seconds)
+        from pierhead.adapters.oidc.ring import KeyRing, Pace
+
+        # A file is looked into again after a second: that costs next to nothing, and a change should count at once.
+        pace = Pace(1.0, 1.0, 1.0) if isinstance(settings.jwks, Path) else Pace(settings.fresh_for_seconds)
         return KeyRing(f"trust.{settings.name}", _fetch(settings), self._clock, pace)
 
 
 def _fetch(settings: TrustSettings) -> Callable[[], Awaitable[bytes]]:
+    from pierhead.adapters.oidc import fetch
+
     match settings.jwks:
         case Path() as path:
             return fetch.of_file(path)

@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError
 
-from pierhead.adapters.jwt.keys import ALGORITHM, Keys, header_of
+from pierhead.adapters.jwt.keys import Keys, header_of
 from pierhead.domain import limits
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.refusals import Unavailable
@@ -87,7 +85,9 @@ class JwtTokens:
             raise Unavailable(
                 f"There is no key to sign tokens with: the folder keys cannot be used ({why})."
             ) from error
-        return jws.serialize_compact(header_of(key.kid), self._encode(payload), key.private, algorithms=[ALGORITHM])
+        from pierhead.adapters.jwt.signatures import sign
+
+        return sign(header_of(key.kid), self._encode(payload), key.pair)
 
     def verify(self, token: str) -> Claims | Bad:
         """See the port."""
@@ -96,11 +96,12 @@ class JwtTokens:
         key = self._keys.find(token.partition(".")[0])
         if key is None:
             return _FOREIGN
+        from pierhead.adapters.jwt.signatures import payload_of
+
         try:
-            signed = jws.deserialize_compact(token, key.public, algorithms=[ALGORITHM])
-            payload = self._decode(signed.payload)
+            payload = self._decode(payload_of(token, key.pair))
             claims = _claims(payload)
-        except (JoseError, ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError):
             return _FOREIGN
         if payload.iss != self.service or payload.aud != self.service:
             return _FOREIGN

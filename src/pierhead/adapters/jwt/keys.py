@@ -15,24 +15,22 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
 
 from pierhead.domain import limits
 from pierhead.ports.clock import Clock, Entropy
 
-ALGORITHM: Final = "Ed25519"
-"""RFC 9864; what RFC 8037 called EdDSA."""
+if TYPE_CHECKING:
+    from pierhead.adapters.jwt.signatures import Pair
+
 _SECOND: Final = 1_000_000
 _HEX: Final = frozenset("0123456789abcdef")
 _KID_BYTES: Final = 8
@@ -51,15 +49,22 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     d: str
 
 
-@dataclass(frozen=True, slots=True)
 class Key:
-    """``head`` is the first part of every token that it signs, byte for byte."""
+    """``head`` is the first part of every token that it signs, byte for byte; ``created`` is in microseconds since
+    1970."""
 
-    kid: str
-    created: int
-    head: str
-    private: OKPKey = field(repr=False)
-    public: OKPKey = field(repr=False)
+    def __init__(self, file: _File) -> None:
+        self.kid: Final = file.kid
+        self.created: Final = file.created
+        self.head: Final = _b64(json.dumps(header_of(file.kid), separators=(",", ":")).encode())
+        self._file = file
+
+    @cached_property
+    def pair(self) -> Pair:
+        """For ``signatures``, made when the key is first used. Raises ValueError for a file that holds no key."""
+        from pierhead.adapters.jwt.signatures import pair_of
+
+        return pair_of(header_of(self.kid), self.head, self._file.x, self._file.d)
 
     @property
     def signs_from(self) -> int:
@@ -71,12 +76,16 @@ class Keys:
     """The keys as this process knows them."""
 
     def __init__(self, folder: Path, clock: Clock, entropy: Entropy) -> None:
-        """Makes the folder, the name and the first key if they are not there. Raises OSError."""
+        """Makes the folder and the name if they are not there. The first key is made for the first token.
+
+        Raises OSError.
+        """
         self._folder = folder
         self._clock = clock
         self._entropy = entropy
         self._known: dict[str, Key] = {}
         self._by_head: dict[str, Key] = {}
+        self._broken: set[str] = set()
         self._looked = 0.0
         self.damaged: tuple[str, ...] = ()
         """Files in the folder that hold no key, though they are called like one."""
@@ -84,7 +93,6 @@ class Keys:
         os.chmod(folder, 0o700)
         self.installation = self._name()
         self.refresh()
-        self._have_one()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -97,7 +105,7 @@ class Keys:
         found: dict[str, Key] = {}
         damaged: list[str] = []
         for kid in sorted(there):
-            key = self._known.get(kid) or self._read(kid)
+            key = self._known.get(kid) or (None if kid in self._broken else self._read(kid))
             if key is None:
                 damaged.append(kid)
             else:
@@ -110,19 +118,22 @@ class Keys:
 
     def find(self, head: str) -> Key | None:
         """The key whose tokens begin like this. The folder is read for one that is not known, once a second at most:
-        another process may have made it just now."""
+        another process may have made it just now, and always before there is the first."""
         key = self._by_head.get(head)
-        if key is None and self._clock.monotonic() - self._looked >= 1.0:
+        if key is None and (not self._known or self._clock.monotonic() - self._looked >= 1.0):
             with contextlib.suppress(OSError):
                 self.refresh()
             key = self._by_head.get(head)
-        return key
+        return key if key is not None and self._holds(key) else None
 
     def signing(self) -> Key:
         """The newest that all processes know by now. Raises OSError where all were taken away and none can be made."""
         self._have_one()
         now = self._clock.now()
-        known = list(self._known.values())
+        known = [key for key in list(self._known.values()) if self._holds(key)]
+        if not known:
+            self._have_one()
+            known = self.all()
         return next((key for key in reversed(known) if key.signs_from <= now), known[0])
 
     def all(self) -> list[Key]:
@@ -162,6 +173,18 @@ class Keys:
         self.refresh()
         return key
 
+    def _holds(self, key: Key) -> bool:
+        """Whether the file holds a key; one that does not counts as damaged from now on."""
+        try:
+            key.pair  # noqa: B018
+        except ValueError:
+            self._broken.add(key.kid)
+            self._known.pop(key.kid, None)
+            self._by_head.pop(key.head, None)
+            self.damaged = tuple(sorted({*self.damaged, key.kid}))
+            return False
+        return True
+
     def _have_one(self) -> None:
         if self._known:
             return
@@ -172,7 +195,7 @@ class Keys:
 
     def _due(self) -> bool:
         newest = next(reversed(self.all()), None)
-        return newest is None or self._clock.now() - newest.created >= limits.KEY_SECONDS * _SECOND
+        return newest is not None and self._clock.now() - newest.created >= limits.KEY_SECONDS * _SECOND
 
     def _spent(self) -> list[Key]:
         known = self.all()
@@ -181,10 +204,11 @@ class Keys:
 
     def _make(self) -> Key:
         kid = self._entropy.token(_KID_BYTES).hex()
-        private = Ed25519PrivateKey.from_private_bytes(self._entropy.token(32))
-        public = private.public_key().public_bytes_raw()
+        from pierhead.adapters.jwt.signatures import fresh
+
+        public, private = fresh(self._entropy.token(32))
         made = max([self._clock.now(), *(key.created + 1 for key in self.all())])  # never older than those before it
-        file = _File(kid, made, "OKP", "Ed25519", _b64(public), _b64(private.private_bytes_raw()))
+        file = _File(kid, made, "OKP", "Ed25519", _b64(public), _b64(private))
         self._write(f"{kid}.json", msgspec.json.encode(file))
         self.refresh()
         return self._known[kid]
@@ -216,12 +240,8 @@ class Keys:
             file = msgspec.json.decode(os.read(handle, _FILE_BYTES_MAX), type=_File)
             if file.kid != kid or (file.kty, file.crv) != ("OKP", "Ed25519"):
                 return None
-            private = OKPKey.import_key({"kty": file.kty, "crv": file.crv, "x": file.x, "d": file.d})
-            public = OKPKey.import_key({"kty": file.kty, "crv": file.crv, "x": file.x})
-            signed = jws.serialize_compact(header_of(kid), b"{}", private, algorithms=[ALGORITHM])
-            jws.deserialize_compact(signed, public, algorithms=[ALGORITHM])
-            return Key(kid, file.created, signed.partition(".")[0], private, public)
-        except (OSError, ValueError, TypeError, JoseError):
+            return Key(file)
+        except (OSError, ValueError):
             return None
         finally:
             os.close(handle)
@@ -259,7 +279,7 @@ class Keys:
 
 def header_of(kid: str) -> dict[str, object]:
     """The header of a key's tokens."""
-    return {"alg": ALGORITHM, "kid": kid, "typ": "JWT"}
+    return {"alg": "Ed25519", "kid": kid, "typ": "JWT"}
 
 
 def _b64(raw: bytes) -> str:

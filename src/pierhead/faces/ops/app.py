@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pierhead.actions.measure_storage import StorageGauge
+from pierhead.actions.measure_storage import Storage, StorageGauge
 from pierhead.domain.access import Right
 from pierhead.domain.refusals import Denied, NotAuthenticated, Refusal, TooManyLogins, Unavailable
 from pierhead.faces.door.ask import Answer, Ask
@@ -17,7 +18,9 @@ from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.ops.access_log import AccessLog
 from pierhead.faces.ops.counted import Counted, Reading, counted, total
 from pierhead.faces.ops.meter import Meter
-from pierhead.faces.ops.metrics import Exposition
+
+if TYPE_CHECKING:
+    from pierhead.faces.ops.metrics import Exposition
 
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 METRICS_PATH: Final = "/metrics"
@@ -51,8 +54,17 @@ class Ops:
         self._instruments = instruments
         self._storage = storage
         self._ids = ids
-        self._exposition = Exposition()
         self._rendering = asyncio.Lock()
+
+    @cached_property
+    def _exposition(self) -> Exposition:
+        """Made when metrics are first asked for: most of it is the library."""
+        from pierhead.faces.ops.metrics import Exposition
+
+        return Exposition()
+
+    def _render(self, found: Counted, storage: Storage | None, accept: str) -> tuple[bytes, str]:
+        return self._exposition.render(found, storage, accept)
 
     def on_answer(self, ask: Ask, status: int, sent: int, seconds: float) -> None:
         """For ``Port``: once for each request, when its answer is out."""
@@ -99,7 +111,7 @@ class Ops:
             found = await self.total()
             self.meter.lag = 0.0
             accept = ask.get("Accept") or ""
-            body, content_type = await asyncio.to_thread(self._exposition.render, found, storage, accept)
+            body, content_type = await asyncio.to_thread(self._render, found, storage, accept)
         return Answer(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
 
     def _refused(self, ask: Ask, refusal: Refusal) -> Answer:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.statics import Statics
 from pierhead.faces.web.words import age, instant, stamp
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -50,10 +52,17 @@ class Frame:
 
 
 class Renderer:
-    """Compiled templates. Names that a template uses and nobody gave are faults of ours, and raise."""
+    """Templates, which are compiled when they are first shown, and the library for them is imported then. Names that a
+    template uses and nobody gave are faults of ours, and raise."""
 
     def __init__(self, statics: Statics) -> None:
-        self._environment = Environment(
+        self._statics = statics
+
+    @cached_property
+    def _environment(self) -> Environment:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        made = Environment(
             loader=PackageLoader("pierhead.faces.web"),
             autoescape=True,
             undefined=StrictUndefined,
@@ -61,8 +70,9 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals["static"] = statics.addresses
-        self._environment.filters.update(age=age, instant=instant, stamp=stamp)
+        made.globals["static"] = self._statics.addresses
+        made.filters.update(age=age, instant=instant, stamp=stamp)
+        return made
 
     def html(self, template: str, frame: Frame, page: object) -> str:
         """``page`` is the data class whose fields the template ``template``.html shows."""
