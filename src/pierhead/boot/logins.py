@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pierhead.adapters.access_tokens import AccessTokenSource
-from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
+from pierhead.adapters.passwords import NOBODYS, Argon2, PasswordAccount, PasswordSource
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.rotations import RotatingPasswords
@@ -36,12 +36,13 @@ _SALT_NOTE: Final = "passwords.salt"
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """``hashes`` are Argon2 hashes in PHC form by account; None for one that is disabled, or whose password is kept
-    elsewhere."""
+    elsewhere. ``plain`` are passwords that are yet to be hashed."""
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False)
     file: FileKnows
     hashes: Mapping[str, str | None] = field(repr=False)
+    plain: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -58,6 +59,8 @@ class Logins:
         self._passwords = PasswordSource({}, self.argon2)
         self._sources = (AccessTokenSource(store.lookups, self.directory, clock), self)
         self._salt = ""
+        self._hashing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hashing.cancel()
         self._last_uses = LastUses(store, clock)
         tools = Tools(store, clock, self._hashed, entropy.token(32), self._password_changed)
         self.rotating = RotatingPasswords(tools)
@@ -67,23 +70,26 @@ class Logins:
     async def prepare(
         self, settings: Settings, secrets: ResolvedSecrets, data: Path, environ: Mapping[str, str]
     ) -> Prepared:
-        """What the configuration says of accounts, with every password hashed that it has. Nothing changes yet."""
+        """What the configuration says of accounts. Nothing changes yet."""
         self._salt = await self._store.write(self._kept_salt)
         admin = await admin_hash(self._store, self._entropy, data)
         resolved = secrets.accounts
-        made = await asyncio.gather(*(self._hash(account) for account in resolved.values()))
-        hashes = {_ADMIN: admin, **dict(zip(resolved, made, strict=True))}
+        plain = {name: one.password.value for name, one in resolved.items() if one.password is not None}
+        plain = {name: password for name, password in plain.items() if not password.startswith(PREFIX)}
+        hashes = {_ADMIN: admin, **{name: _hash_of(one, name in plain) for name, one in resolved.items()}}
         accounts = {_ADMIN: FileAccount(_ADMIN, ("admin",), Origin.BUILT_IN)} | {
             name: FileAccount(name, account.roles, disabled=hashes[name] is None) for name, account in resolved.items()
         }
         later = tuple(stage.repository for stage in settings.stages[1:])
         return Prepared(
-            settings, environ, FileKnows(accounts, settings.roles, later), hashes, tuple(_warnings(resolved))
+            settings, environ, FileKnows(accounts, settings.roles, later), hashes, plain, tuple(_warnings(resolved))
         )
 
     async def use(self, prepared: Prepared) -> tuple[str, ...]:
         """This holds from now on, and nobody is remembered of before. Returns warnings."""
         self._hashes = prepared.hashes
+        self._hashing.cancel()
+        self._hashing = asyncio.ensure_future(self._hash_all(prepared))
         await self.rotating.use(prepared.settings, prepared.environ)
         await self.directory.use(self._with_known(prepared.file))
         self._build()
@@ -98,11 +104,18 @@ class Logins:
         """From now on the guard asks these sources, ``id_tokens`` first, and ``read_token`` about bearer tokens."""
         self._guard.replace((id_tokens, *self._sources), read_token)
 
+    async def hashed(self) -> None:
+        """Returns when every password of the configuration is hashed. That is done beside whatever else there is to do
+        at a start: only a login waits for it, and nobody who waits for the server to be ready."""
+        while not self._hashing.done():
+            await asyncio.wait([self._hashing])
+
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
         """Passwords of everybody who is there by now: another process may have made, changed or disabled somebody.
 
         A database that does not answer just now locks nobody out.
         """
+        await self.hashed()
         try:
             await self.directory.fresh()
         except Unavailable:
@@ -118,6 +131,7 @@ class Logins:
 
     async def close(self) -> None:
         """Ends what runs."""
+        self._hashing.cancel()
         await self.rotating.close()
 
     def _used(self, who: Principal, address: str) -> None:
@@ -173,15 +187,10 @@ class Logins:
             tx.notes.put(_SALT_NOTE, found)
         return found
 
-    async def _hash(self, account: ResolvedAccount) -> str | None:
-        if account.password_hash is not None:
-            return account.password_hash.value
-        if account.password is None:
-            return None
-        try:
-            return await self._hashed(account.name, account.password.value)
-        except SecretGone:
-            return None
+    async def _hash_all(self, prepared: Prepared) -> None:
+        made = await asyncio.gather(*(self._hashed(name, password) for name, password in prepared.plain.items()))
+        self._hashes = {**prepared.hashes, **dict(zip(prepared.plain, made, strict=True))}
+        self._build()
 
     async def _hashed(self, name: str, password: str) -> str:
         """Always the same for one account and password. Raises SecretGone for one that looks like an access token."""
@@ -189,6 +198,13 @@ class Logins:
             raise SecretGone(f"its password begins with {PREFIX}, as access tokens do")
         own = hashlib.blake2b(name.encode(), key=self._salt.encode(), digest_size=16).digest()
         return await self.argon2.hash(password, salt=own)
+
+
+def _hash_of(account: ResolvedAccount, later: bool) -> str | None:
+    """One that no password fits stands in for one that is still being made."""
+    if account.password_hash is not None:
+        return account.password_hash.value
+    return NOBODYS if later else None
 
 
 def _warnings(resolved: Mapping[str, ResolvedAccount]) -> list[str]:

@@ -25,6 +25,7 @@ class SignedIn:
         """None for an account that is gone or disabled, whichever process did it. Where the account comes from counts
         too: one of the file that has the name of another by now did not open that one's sessions."""
         directory = self._logins.directory
+        await self._logins.hashed()
         try:
             await directory.fresh()
         except Unavailable:
