@@ -115,9 +115,9 @@ class Guard:
         if header is None:
             raise NotAuthenticated
         mark = self._mark(header)
-        known = self._known.get(mark)
-        if known is not None and known[2] is None and known[1] > self._clock.monotonic():
-            return known[0]
+        known = self._remembered(mark)
+        if known is not None:
+            return known
         if tokens and header[:7].lower() == "bearer ":
             return self._bearer(mark, header[7:])
         return await self._login(ask, mark, _credential(header))
@@ -129,10 +129,15 @@ class Guard:
         pair = f"{name}:{password}".encode("utf-8", "surrogatepass")
         header = f"Basic {b64encode(pair).decode()}"
         mark = self._mark(header)
-        known = self._known.get(mark)
-        if known is not None and known[2] is None and known[1] > self._clock.monotonic():
-            return known[0]
+        known = self._remembered(mark)
+        if known is not None:
+            return known
         return await self._login(ask, mark, _credential(header))
+
+    def _remembered(self, mark: bytes) -> Principal | None:
+        """Whom this stood for within the last minute, if nobody needs to be asked about it again."""
+        known = self._known.get(mark)
+        return known[0] if known is not None and known[2] is None and known[1] > self._clock.monotonic() else None
 
     def count_failure(self, ask: Ask, name: str) -> Callable[[], None]:
         """Counts a failed login as ``name`` before it is known to be one; what is returned takes that back.
