@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 import pierhead
-from pierhead.adapters.oidc.fetch import BYTES_MAX, SECONDS_MAX, _authorities, _proxy_of, _reason
+from pierhead.adapters.oidc.fetch import BYTES_MAX, SECONDS_MAX, authorities_of, proxy_of, reason_of
 from pierhead.adapters.oidc.ring import Unreachable
 from pierhead.domain.refusals import ManifestInvalid
 from pierhead.domain.strict_json import Document, decode
@@ -45,7 +45,7 @@ async def ask(
     ``basic`` is an encoded name and password, ``bearer`` an access token. Raises Unreachable, Refused.
     """
     try:
-        trusted = await asyncio.to_thread(_authorities, ca)
+        trusted = await asyncio.to_thread(authorities_of, ca)
     except (OSError, ValueError):
         raise Unreachable(f"{ca} cannot be read as a file of PEM certificates") from None
     headers = {
@@ -71,13 +71,13 @@ async def ask(
     except TimeoutError:
         raise Unreachable(f"{address} does not answer within {seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as fault:
-        raise Unreachable(f"{address} cannot be asked ({_reason(fault)})") from None
+        raise Unreachable(f"{address} cannot be asked ({reason_of(fault)})") from None
 
 
 async def _answer(
     session: aiohttp.ClientSession, url: URL, form: Mapping[str, str] | None, headers: Mapping[str, str]
 ) -> Document:
-    proxy, login = _proxy_of(url)
+    proxy, login = proxy_of(url)
     method = "GET" if form is None else "POST"
     async with session.request(
         method, url, data=form, headers=headers, allow_redirects=False, proxy=proxy, proxy_headers=login

@@ -98,7 +98,7 @@ class _Web:
 
     async def __aenter__(self) -> _Web:
         try:
-            trusted = await asyncio.to_thread(_authorities, self._ca)
+            trusted = await asyncio.to_thread(authorities_of, self._ca)
         except (OSError, ValueError):
             raise Unreachable(f"{self._ca} cannot be read as a file of PEM certificates") from None
         self._session = await self._stack.enter_async_context(
@@ -124,11 +124,11 @@ class _Web:
         except TimeoutError:
             raise Unreachable(f"{address} does not answer within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            raise Unreachable(f"{address} cannot be asked ({_reason(fault)})") from None
+            raise Unreachable(f"{address} cannot be asked ({reason_of(fault)})") from None
 
     async def _got(self, address: str) -> bytes:
         url = URL(address)
-        proxy, headers = _proxy_of(url)
+        proxy, headers = proxy_of(url)
         async with self._session.get(
             url, allow_redirects=False, proxy=proxy, proxy_headers=headers, headers={"Accept": "application/json"}
         ) as answer:
@@ -149,14 +149,14 @@ class _Web:
             return bytes(body)
 
 
-def _authorities(ca: Path | None) -> ssl.SSLContext:
+def authorities_of(ca: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca is not None:
         context.load_verify_locations(ca)
     return context
 
 
-def _proxy_of(url: URL) -> tuple[URL | None, dict[str, str] | None]:
+def proxy_of(url: URL) -> tuple[URL | None, dict[str, str] | None]:
     """The proxy of ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` for an address, and the header that logs in to it."""
     try:
         proxy, login = get_env_proxy_for_url(url)
@@ -165,7 +165,7 @@ def _proxy_of(url: URL) -> tuple[URL | None, dict[str, str] | None]:
     return proxy, {"Proxy-Authorization": login.encode()} if login is not None else None
 
 
-def _reason(fault: Exception) -> str:
+def reason_of(fault: Exception) -> str:
     if isinstance(fault, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
         return "its certificate is not trusted; `ca` names authorities"
     if isinstance(fault, aiohttp.ClientConnectorError):
