@@ -13,6 +13,7 @@ from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
     AccountShape,
@@ -23,7 +24,6 @@ from pierhead.boot.config_shape import (
     StageShape,
     TopShape,
 )
-from pierhead.boot.config_services import services_of
 from pierhead.boot.config_sign_in import check_sign_in, sign_in_of
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.config_vault import check_places, place_of, vault_section

@@ -32,7 +32,7 @@ class Service:
 
 
 class Catalogue(Mapping[str, Service]):
-    """Services by their names, in the order in which they were written. Names, images and projects belong to one each."""
+    """Services by their names, in the order in which they were written. An image and a project belong to one each."""
 
     __slots__ = ("_by_image", "_by_last", "_by_project", "_services")
 
