@@ -6,8 +6,8 @@
 - Kaniko's ``--cache-repo``: one image with a single layer for each command, whose tag is the SHA-256 of what the layer
   depends on, in an image that is called ``…/cache`` unless somebody chose otherwise
   (GoogleContainerTools/kaniko, ``pkg/cache/cache.go``).
-- Tags that people give to either: ``buildcache``, ``build-cache``, alone or with something before or behind. ``cache`` is
-  not among them: a branch may be called ``cache-fix``.
+- Tags that people give to either: ``buildcache``, ``build-cache``, alone or with something before or behind. ``cache``
+  is not among them: a branch may be called ``cache-fix``.
 """
 
 from __future__ import annotations
