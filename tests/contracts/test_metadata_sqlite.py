@@ -21,6 +21,7 @@ from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
 from tests.contracts.metadata_sessions import SessionContract
+from tests.contracts.metadata_undo import UndoContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
 
@@ -74,6 +75,10 @@ class TestAccountsOnSqlite(Sqlite, AccountsContract):
             return [(str(kind), str(account), str(body)) for kind, account, body in found]
 
         return read
+
+
+class TestUndoOnSqlite(Sqlite, UndoContract):
+    """See the contract."""
 
 
 class TestWayOutOnSqlite(Sqlite, WayOutContract):

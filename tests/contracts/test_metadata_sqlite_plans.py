@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, sessions, tags, uploads
+from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, sessions, tags, trash, uploads
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.rows import Transaction
 from pierhead.domain.digest import Digest
@@ -96,8 +96,14 @@ INDEXES = {
         reports.HISTORY,
         [
             *["repositories_1 (name=?)", "images_by_name", "tags_open (image_id=? AND name=?)"],
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
             *["repositories_1 (name=?)", "images_by_name", "tags_closed (image_id=? AND name=?)"],
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
         ],
+    ),
+    "what was deleted too long ago": (
+        trash.DUE,
+        ["trash_by_age (deleted<?)", *["INTEGER PRIMARY KEY"] * 3],
     ),
     "due reviews": (blobs.DUE, ["gc_queue_by_review (review<?)", "INTEGER PRIMARY KEY"]),
     "blobs being deleted": (blobs.DELETING, ["blobs_leaving (state=?)"]),

@@ -9,6 +9,7 @@ from typing import Final
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.empty_trash import EmptyTrash
 from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
@@ -55,6 +56,8 @@ class Background:
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
         reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
+        keep, lease = settings.expiry.keep_deleted_seconds, times.lease_seconds
+        trash = EmptyTrash(store, self._holder, keep * 1_000_000, lease * 1_000_000)
         self.loops = [
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
@@ -65,6 +68,7 @@ class Background:
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
+            Loop("trash", trash, times.every_seconds),
             Loop("sessions", sessions, _SESSIONS_SECONDS),
             *self.more(),
         ]

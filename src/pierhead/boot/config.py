@@ -31,6 +31,7 @@ from pierhead.boot.settings import (
     AccountSettings,
     Address,
     AuditSettings,
+    ExpirySettings,
     GroupSettings,
     HostedSettings,
     LimitSettings,
@@ -140,6 +141,7 @@ class _Assembly:
                 every_seconds=top.reclaim.every,
                 uploads_seconds=top.reclaim.uploads,
             ),
+            expiry=ExpirySettings(keep_deleted_seconds=top.expiry.keep_deleted),
             limits=LimitSettings(
                 uploads_per_account=top.limits.uploads_per_account,
                 blob_bytes=top.limits.blob_bytes,

@@ -17,6 +17,7 @@ from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
     AuditSettings,
+    ExpirySettings,
     LimitSettings,
     OidcSettings,
     ProxySettings,
@@ -34,6 +35,7 @@ from pierhead.domain.trust import Wanted
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_EXPIRY: Final = ExpirySettings()
 _SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _SIGN_IN: Final = SignInSettings()
 _OIDC: Final = OidcSettings(issuer="", client_id="", name="", button="")
@@ -207,6 +209,10 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class ExpiryShape(Shape):
+    keep_deleted: Annotated[int, PlainValidator(values.duration("0s", "3650d"))] = _EXPIRY.keep_deleted_seconds
+
+
 class TokensShape(Shape):
     lifetime: Annotated[int, PlainValidator(values.duration(_TOKEN_MIN, _TOKEN_MAX))] = _TOKENS.lifetime_seconds
     refresh: Switch = _TOKENS.refresh
@@ -273,6 +279,7 @@ class TopShape(Shape):
     services: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
+    expiry: ExpiryShape = ExpiryShape()
     log: LogShape = LogShape()
     audit: AuditShape = AuditShape()
     sign_in: SignInShape = SignInShape()
@@ -304,6 +311,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TrustShape,
     TrustRuleShape,
     ReclaimShape,
+    ExpiryShape,
     TokensShape,
     LogShape,
     AuditShape,

@@ -194,6 +194,13 @@ class ReclaimSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpirySettings:
+    """How long what was deleted can be brought back."""
+
+    keep_deleted_seconds: int = limits.KEEP_DELETED_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """Maxima that a house may want to set for itself; all others are in ``domain/limits.py``."""
 
@@ -277,6 +284,7 @@ class Settings:
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
+    expiry: ExpirySettings = field(default_factory=ExpirySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)

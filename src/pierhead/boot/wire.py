@@ -193,6 +193,7 @@ def _parts(
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
         sessions,
+        settings.expiry.keep_deleted_seconds * 1_000_000,
     )
 
 

@@ -40,6 +40,17 @@ def stored_manifest(manifest: ManifestId, row: tuple[Any, ...]) -> StoredManifes
     )
 
 
+def forget_unheld(connection: apsw.Connection, manifest: ManifestId) -> None:
+    """Forgets a manifest that no image holds, nor has in the trash."""
+    held = (
+        "SELECT 1 FROM manifest_links WHERE manifest_id=?1 UNION ALL SELECT 1 FROM trash WHERE manifest_id=?1 LIMIT 1"
+    )
+    if connection.execute(held, (manifest,)).fetchone() is None:
+        for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
+            connection.execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
+        connection.execute("DELETE FROM manifests WHERE id=?", (manifest,))
+
+
 class SqliteManifests:
     """Implements ``ports.metadata.store.Manifests``."""
 
@@ -101,15 +112,12 @@ class SqliteManifests:
             )
 
     def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
-        """The last image that lets go takes the manifest with it."""
+        """The last image that lets go takes the manifest with it, unless one has it in the trash."""
         self._execute("DELETE FROM referrers WHERE manifest_id=? AND image_id=?", (manifest, image))
         self._execute("DELETE FROM manifest_links WHERE image_id=? AND manifest_id=?", (image, manifest))
         if self._connection.changes() == 0:
             return False
-        if self._execute("SELECT 1 FROM manifest_links WHERE manifest_id=? LIMIT 1", (manifest,)).fetchone() is None:
-            for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
-                self._execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
-            self._execute("DELETE FROM manifests WHERE id=?", (manifest,))
+        forget_unheld(self._connection, manifest)
         return True
 
     def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:

@@ -21,6 +21,7 @@ from pierhead.adapters.sqlite.repositories import (
 )
 from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
+from pierhead.adapters.sqlite.trash import SqliteTrash
 from pierhead.adapters.sqlite.uploads import SqliteUploads
 from pierhead.ports.clock import Clock
 from pierhead.ports.metadata.values import Event, EventId, ImageId
@@ -82,6 +83,7 @@ class Transaction:
         self.images = SqliteImages(connection, self._moment)
         self.tags = SqliteTags(connection, self._moment)
         self.manifests = SqliteManifests(connection, self._moment)
+        self.trash = SqliteTrash(connection, self._moment)
         self.blobs = SqliteBlobs(connection, self._moment)
         self.reclaims = SqliteReclaims(connection, self._moment)
         self.uploads = SqliteUploads(connection)

@@ -159,6 +159,12 @@ class Call:
             raise DeletionUnsupported(entry.name, entry.kind)
         return entry.repository, require(self.who, Right.DELETE, entry.name, self.image())
 
+    def for_push(self, reference: str) -> tuple[Hosted, Grant]:
+        """Raises Denied, StageFilledByPromotion; WrongPort for a proxy, and for a group without ``writable``."""
+        target, grant = self.table.for_push(self.entry(), self.who, self.image(), reference, None)
+        assert isinstance(target.repository, Hosted)
+        return target.repository, grant
+
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
         return circumstances(self.ask, self.who, self.ids)

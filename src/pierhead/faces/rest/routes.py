@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, house, images, login
+from pierhead.faces.rest import accounts, audit, house, images, login, undo
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -26,6 +26,7 @@ class Need(enum.Enum):
 
     ACCOUNT = "any account; operators see more"
     PULL = "leave to pull from the repository"
+    PUSH = "leave to push to the repository"
     DELETE = "leave to delete from the repository (`admin`)"
     OPERATE = "`operator` or `admin`"
     OWN = "any account, about itself"
@@ -104,6 +105,11 @@ _TOKEN: Final = (
     Parameter("expires_in", "in seconds; null for never, 90 days without it"),
     Parameter("rules", "what it is narrowed to; without them it may what the account may"),
 )
+_ROLLBACK: Final = (
+    Parameter("to", "a digest that the tag stood for"),
+    Parameter("steps", "in place of `to`: how many changes back; 1 without it"),
+    Parameter("seen", "what the tag stands for as one saw it: if it moved meanwhile, nothing is done"),
+)
 _EXPLAIN: Final = (
     Parameter("action", "`pull`, `push` or `promote`; `pull` without it"),
     Parameter("image", "the image, or REPOSITORY/IMAGE"),
@@ -118,6 +124,15 @@ ROUTES: Final = (
     Route("GET", "/status", Need.ACCOUNT, house.status, "Version, readiness, ports; storage, upstreams and warnings."),
     Route("GET", "/repositories", Need.ACCOUNT, house.repositories, "The repositories that the account may read."),
     Route("GET", "/repositories/{repository}", Need.PULL, house.repository, "One repository."),
+    Route(
+        "GET",
+        "/repositories/{repository}/deleted",
+        Need.PULL,
+        undo.deleted,
+        "What was deleted or overwritten and can be brought back, the latest first.",
+        _PAGE[1:],
+        pages=True,
+    ),
     Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", _PAGE, pages=True),
     Route("GET", f"{_IMAGE}/tags", Need.PULL, images.tags, "Tags of an image, by name.", _PAGE, pages=True),
     Route("GET", f"{_IMAGE}/tags/{{tag}}", Need.PULL, images.by_tag, "One image, whole."),
@@ -129,6 +144,39 @@ ROUTES: Final = (
         images.history,
         "What the tag stood for, newest first, also after it was deleted.",
         (_LIMIT,),
+    ),
+    Route(
+        "POST",
+        f"{_IMAGE}/tags/{{tag}}/rollback",
+        Need.PUSH,
+        undo.rollback,
+        "Puts the tag back to what it stood for before. A tag that is written once stays.",
+        body=_ROLLBACK,
+    ),
+    Route(
+        "POST",
+        f"{_IMAGE}/tags/{{tag}}/restore",
+        Need.PUSH,
+        undo.restore_tag,
+        "Brings a deleted tag back.",
+        body=(Parameter("digest", "one that the tag stood for; without it the last"),),
+    ),
+    Route(
+        "POST",
+        f"{_IMAGE}/manifests/{{digest}}/restore",
+        Need.PUSH,
+        undo.restore_manifest,
+        "Brings a deleted image back, with its tags.",
+    ),
+    Route(
+        "GET", f"{_IMAGE}/deleted", Need.PULL, undo.deleted_of_image, "As above, of one image.", _PAGE[1:], pages=True
+    ),
+    Route(
+        "DELETE",
+        f"{_IMAGE}/deleted/{{digest}}",
+        Need.DELETE,
+        undo.purge,
+        "Gives a deleted image up for good: its space need not wait.",
     ),
     Route("GET", f"{_IMAGE}/manifests/{{digest}}", Need.PULL, images.by_digest, "One image by its digest, whole."),
     Route(

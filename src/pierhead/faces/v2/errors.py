@@ -7,6 +7,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -55,6 +56,10 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     t.TokenNotAccepted: (401, "UNAUTHORIZED"),
     t.TokenNotTrusted: (403, "DENIED"),
     # Of accounts; raised by the REST API only.
+    past.TagMoved: (409, "DENIED"),
+    past.TagStands: (409, "DENIED"),
+    past.TagNeverThere: (404, "MANIFEST_UNKNOWN"),
+    past.NotKept: (404, "MANIFEST_UNKNOWN"),
     a.BodyInvalid: (400, "UNSUPPORTED"),
     a.BodyTooLarge: (413, "SIZE_INVALID"),
     a.AccountUnknown: (404, "UNSUPPORTED"),

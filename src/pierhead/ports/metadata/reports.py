@@ -10,6 +10,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.sessions import SessionRow
+from pierhead.ports.metadata.trash import Deleted
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -37,6 +38,19 @@ class Reports(Protocol):
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Newest first; the open interval has no ``until``."""
+
+    def deleted(
+        self,
+        repository: RepositoryName,
+        image: ImageName | None,
+        since: int,
+        behind: tuple[int, str, str] | None,
+        limit: int,
+    ) -> Sequence[Deleted]:
+        """What was taken away ``since`` then and can be brought back, the latest first, of one image or of all.
+
+        ``behind`` is instant, image and tag ("" for none) of the last entry of the page before.
+        """
 
     def tags_of(self, repository: RepositoryName, image: ImageName, digest: Digest, limit: int) -> Sequence[Tag]:
         """Open tags that point at the manifest, by name."""

@@ -19,6 +19,7 @@ from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accou
 from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
+from pierhead.ports.metadata.trash import Trash
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -248,6 +249,8 @@ class Tx(Protocol):
     def tags(self) -> Tags: ...
     @property
     def manifests(self) -> Manifests: ...
+    @property
+    def trash(self) -> Trash: ...
     @property
     def blobs(self) -> Blobs: ...
     @property

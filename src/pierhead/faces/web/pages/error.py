@@ -8,6 +8,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -60,6 +61,10 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.DeletionUnsupported: (405, "Nothing is deleted here"),
     r.BlobNamedByManifest: (405, "A manifest needs this"),
     r.ManifestNeeded: (409, "The manifest is needed"),
+    past.TagMoved: (409, "The tag has moved"),
+    past.TagStands: (409, "The tag is not deleted"),
+    past.TagNeverThere: (404, "The tag never stood for this"),
+    past.NotKept: (404, "This is not kept"),
     r.ForgedRequest: (403, "Nothing was done"),
     r.CodeUnknown: (404, "Nothing waits under this code"),
     r.FormTooLarge: (413, "The form is too large"),
