@@ -16,7 +16,7 @@ import pytest
 from tests.peers.clients import Skopeo
 from tests.peers.images import Image, artifact, docker_archive, image, index, random_layer, sha256
 from tests.peers.pierhead import Pierhead, house
-from tests.peers.processes import free_port
+from tests.peers.processes import free_port, wait_until
 from tests.promises.relay import Relay
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
@@ -205,8 +205,8 @@ def big(server: Pierhead, name: str, size: int = 12 * MIB) -> Image:
     return one
 
 
-def killed(server: Pierhead, relay: Relay, *args: str | Path, home: Path) -> None:
-    """Runs the command through the relay until that holds, and kills it there."""
+def killed(server: Pierhead, relay: Relay, *args: str | Path, home: Path, part: Path | None = None) -> None:
+    """Runs the command through the relay until that holds, and ``part`` has what it let through; kills it there."""
     environment = {
         **server.environment(), "PIERHEAD_SERVER": relay.url, "PIERHEAD_USER": "admin",
         "PIERHEAD_PASSWORD": server.admin_password, "XDG_STATE_HOME": str(home),
@@ -215,6 +215,8 @@ def killed(server: Pierhead, relay: Relay, *args: str | Path, home: Path) -> Non
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert relay.held.wait(60), "nothing came so far"
+            if part is not None:
+                wait_until(lambda: part.stat().st_size > 6 * MIB, 60, "what came is written")
         finally:
             process.kill()
     relay.free()
@@ -224,9 +226,10 @@ def test_an_export_that_was_killed_goes_on_behind_its_last_byte(server: Pierhead
     one, file = big(server, name), tmp_path / "image.tar"
     with Relay(server.port()) as relay:
         relay.hold_down = 8 * MIB
-        killed(server, relay, "export", f"{DEV}/{name}:1.0.0", "-o", file, home=tmp_path)
+        part = tmp_path / "image.tar.part"
+        killed(server, relay, "export", f"{DEV}/{name}:1.0.0", "-o", file, home=tmp_path, part=part)
         assert not file.exists(), "a file under its name is whole"
-        half = (tmp_path / "image.tar.part").stat().st_size
+        half = part.stat().st_size
         assert half > 4 * MIB
         found = told(server, "export", f"{DEV}/{name}:1.0.0", "-o", file, environment={"PIERHEAD_SERVER": relay.url})
         assert int(str(found["bytes_resumed"])) == half
