@@ -58,11 +58,13 @@ class Background:
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         keep, lease = settings.expiry.keep_deleted_seconds, times.lease_seconds
         trash = EmptyTrash(store, self._holder, keep * 1_000_000, lease * 1_000_000)
+        verify = Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS)
+        self.doubts.wake = verify.wake
         self.loops = [
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
-            Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS),
+            verify,
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
