@@ -19,6 +19,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
@@ -284,6 +285,7 @@ class Settings:
     vault: VaultSection | None = None
     grace_seconds: int = 3600
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    tags: Strategy = BUILT_IN
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
