@@ -13,6 +13,7 @@ from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
     AccountShape,
@@ -105,7 +106,7 @@ class _Assembly:
         stages = self._stages(top)
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
-        services = trust.services(top, self._faults, self._tree.lines)
+        services = services_of(top, self._faults, self._tree.lines)
         tags = strategy(top, repositories.named, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
 
-from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean
 from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import TagRuleShape, TopShape
 from pierhead.boot.config_tree import BYTES_MAX, read_tree
-from pierhead.boot.settings import ServiceSettings
+from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.patterns import Patterns
 from pierhead.domain.tagging import BUILT_IN, Strategy, TagRule, placeholders
 
@@ -89,7 +89,7 @@ class Release:
     """What jobs and projects need of a configuration."""
 
     tags: Strategy
-    services: Mapping[str, ServiceSettings]
+    services: Catalogue
 
 
 def load_release(path: FilePath) -> Release:
@@ -111,6 +111,6 @@ def load_release(path: FilePath) -> Release:
             faults.add(where, sentence, line=line)
     wanted = {key: tree.root[key] for (key,) in _WANTED if key in tree.root}
     top = fit(TopShape, wanted, (), faults, tree.lines) or TopShape()
-    found = Release(strategy(top, None, faults, tree.lines), trust.services(top, faults, tree.lines))
+    found = Release(strategy(top, None, faults, tree.lines), services_of(top, faults, tree.lines))
     faults.raise_if_any()
     return found
