@@ -13,7 +13,7 @@ from typing import Final
 from pierhead.commits.manifest import write_tag
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.refusals import ManifestUnknown, RepositoryReadOnly
 from pierhead.domain.refusals_tags import NotKept, TagMoved, TagNeverThere, TagStands
 from pierhead.ports.metadata.store import Tx
@@ -49,7 +49,7 @@ def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
 
     Raises RepositoryReadOnly, ManifestUnknown, TagMoved, TagNeverThere, NotKept, TagWrittenOnce.
     """
-    image, policy = _image(tx, undo, tag)
+    image, writing = _image(tx, undo, tag)
     now = tx.tags.pointing(image, [tag]).get(tag)
     if now != seen:
         raise TagMoved(undo.image, tag, seen, now or "")
@@ -59,7 +59,7 @@ def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
         raise TagNeverThere(undo.image, tag, to, undo.name)
     manifest = _bring_back(tx, undo, image, to)
     event = tx.events.append(image, _event("rollback", undo, tags=[tag], digest=to, before={tag: now}))
-    write_tag(tx, image, tag, manifest, event, policy, undo.name, undo.image)
+    write_tag(tx, image, tag, manifest, event, writing, undo.name, undo.image)
     return Undone(to, (tag,), now, changed=True)
 
 
@@ -68,7 +68,7 @@ def restore_tag(tx: Tx, undo: Undo, tag: Tag, digest: Digest | None) -> Undone:
 
     Raises RepositoryReadOnly, ManifestUnknown, TagStands, TagNeverThere, NotKept, TagWrittenOnce.
     """
-    image, policy = _image(tx, undo, tag)
+    image, writing = _image(tx, undo, tag)
     now = tx.tags.pointing(image, [tag]).get(tag)
     if now is not None:
         raise TagStands(undo.image, tag, now)
@@ -79,7 +79,7 @@ def restore_tag(tx: Tx, undo: Undo, tag: Tag, digest: Digest | None) -> Undone:
         raise TagNeverThere(undo.image, tag, digest, undo.name)
     manifest = _bring_back(tx, undo, image, last)
     event = tx.events.append(image, _event("restore", undo, tags=[tag], digest=last, before={}))
-    write_tag(tx, image, tag, manifest, event, policy, undo.name, undo.image)
+    write_tag(tx, image, tag, manifest, event, writing, undo.name, undo.image)
     return Undone(last, (tag,), None, changed=True)
 
 
@@ -88,7 +88,7 @@ def restore_manifest(tx: Tx, undo: Undo, digest: Digest) -> Undone:
 
     Raises RepositoryReadOnly, ManifestUnknown, TagWrittenOnce.
     """
-    image, policy = _image(tx, undo, digest)
+    image, writing = _image(tx, undo, digest)
     if digest in tx.manifests.find(image, [digest]):
         return Undone(digest, (), None, changed=False)
     thrown = tx.trash.find(image, [digest]).get(digest)
@@ -103,7 +103,7 @@ def restore_manifest(tx: Tx, undo: Undo, digest: Digest) -> Undone:
     for tag, stood in back:
         manifest = tx.manifests.find(image, [stood]).get(stood)
         if manifest is not None:
-            write_tag(tx, image, tag, manifest, event, policy, undo.name, undo.image)
+            write_tag(tx, image, tag, manifest, event, writing, undo.name, undo.image)
     return Undone(digest, tuple(names), None, changed=True)
 
 
@@ -121,14 +121,14 @@ def purge_manifest(tx: Tx, undo: Undo, digest: Digest) -> None:
         tx.trash.empty(image, manifest)
 
 
-def _image(tx: Tx, undo: Undo, reference: str) -> tuple[ImageId, WritePolicy]:
-    policy = tx.repositories.policy(undo.repository)
-    if policy is WritePolicy.DENY:
+def _image(tx: Tx, undo: Undo, reference: str) -> tuple[ImageId, Writing]:
+    writing = tx.repositories.writing(undo.repository)
+    if writing.policy is WritePolicy.DENY:
         raise RepositoryReadOnly(undo.name)
     image = tx.images.find(undo.repository, undo.image)
     if image is None:
         raise ManifestUnknown(undo.image, reference, undo.name)
-    return image, policy
+    return image, writing
 
 
 def _bring_back(tx: Tx, undo: Undo, image: ImageId, digest: Digest) -> ManifestId:
