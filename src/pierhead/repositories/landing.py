@@ -32,7 +32,7 @@ async def land(incoming: Incoming, digest: Digest, place: Place, store: Store, b
         broken = known is not None and not is_intact(known, blobs)
         if known is not None and not broken and known.state is BlobState.LIVE and known.size == incoming.size:
             size = incoming.size
-            if await store.write(lambda tx: adopt_blob(tx, place, digest, size)):
+            if await store.write(lambda tx: adopt_blob(tx, place, digest, size), brief=True):
                 await incoming.discard()
                 return
         landed = await incoming.land(digest)
@@ -88,7 +88,7 @@ async def _commit(landed: Landed, place: Place, store: Store, blobs: BlobStore, 
         return land_blob(tx, place, landed)
 
     try:
-        superfluous = await store.write(commit)
+        superfluous = await store.write(commit, brief=True)
     except Unavailable:
         raise
     except Exception:
