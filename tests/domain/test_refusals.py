@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from pierhead.domain import refusals, refusals_accounts
+from pierhead.domain import refusals, refusals_accounts, refusals_promotion
 from pierhead.domain.refusals import Refusal, RepositoryUnknown, Unavailable, shown
 
 HOSTILE = [
@@ -66,7 +66,7 @@ def test_a_refusal_is_one_line_that_ends(kind: type[Refusal], text: str) -> None
 
 def test_there_are_refusals_to_test() -> None:
     assert len(kinds()) >= 30
-    homes = {refusals.__name__, refusals_accounts.__name__}
+    homes = {refusals.__name__, refusals_accounts.__name__, refusals_promotion.__name__}
     assert {kind.__module__ for kind in kinds() if kind.__module__.startswith("pierhead")} == homes
 
 

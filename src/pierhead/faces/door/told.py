@@ -62,7 +62,7 @@ class Told:
 
     def refused(self, ask: Ask, who: Principal | None, refusal: Refusal, status: int) -> None:
         """An account was told that it may not: 403, 405 and 409, whatever it was."""
-        if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported):
+        if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported) or refusal.told:
             return
         note = ask.note
         what: dict[str, object] = {
