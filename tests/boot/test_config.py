@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pierhead.boot.config import ConfigFaults, load, parse
+from pierhead.boot.config_gates import GATE_SHAPES
 from pierhead.boot.config_secrets import Secret, resolve_secrets
 from pierhead.boot.config_shape import SHAPES
 from pierhead.boot.default import DEFAULT_YAML, default_settings
@@ -324,7 +325,7 @@ def test_every_role_of_the_file_is_one_that_gives_rights() -> None:
 
 def test_every_key_has_a_row_in_the_document() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "configure.md").read_text(), re.MULTILINE))
-    keys = {key for shape in SHAPES for key in shape.model_fields}
+    keys = {key for shape in (*SHAPES, *GATE_SHAPES) for key in shape.model_fields}
     assert keys - rows == set()
     assert rows - keys - set(BUILT_IN_ROLES) == set(), "rows about keys that nobody knows"
 

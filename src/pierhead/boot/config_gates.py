@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import PlainValidator
 
@@ -68,7 +68,14 @@ class GateShape(Shape):
     window: WindowShape | None = None
 
 
-GATE_SHAPES = (GateShape, PeopleShape, ApprovalsShape, SignedShape, FrozenShape, WindowShape)
+GATE_SHAPES: Final[tuple[type[Shape], ...]] = (
+    GateShape,
+    PeopleShape,
+    ApprovalsShape,
+    SignedShape,
+    FrozenShape,
+    WindowShape,
+)
 
 
 def stage_gates(
