@@ -95,9 +95,15 @@ def test_old_and_new_hold_through_a_rotation_and_who_uses_the_old_one_is_shown(h
     assert found["kept"]["source"] == f"Vault secret/data/nexus/{ACCOUNT} (password)"
     _, out, _ = house.server.run_command("accounts", "show", ACCOUNT)
     assert "It was still used from 127.0.0.1, last " in out
-    with house.server.wire("main") as wire:
-        text = wire.request("GET", "/metrics").body.decode()
-    assert float(text.partition("\npierhead_old_password_logins_total ")[2].split()[0]) >= 1
+    text = ""
+
+    def counted() -> bool:
+        nonlocal text
+        with house.server.wire("main") as wire:
+            text = wire.request("GET", "/metrics").body.decode()
+        return float(text.partition("\npierhead_old_password_logins_total ")[2].split()[0]) >= 1
+
+    wait_until(counted, 20, "whichever worker is asked has heard what the other one counted")
     assert not any(secret in out + json.dumps(found) + text for secret in house.secrets)
 
 

@@ -14,6 +14,7 @@ from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
 from pierhead.boot.config_gates import promotion_of, stage_gates
+from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
     AccountShape,
@@ -25,12 +26,14 @@ from pierhead.boot.config_shape import (
     TopShape,
 )
 from pierhead.boot.config_sign_in import check_sign_in, sign_in_of
+from pierhead.boot.config_tags import strategy
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.config_vault import check_places, place_of, vault_section
 from pierhead.boot.settings import (
     AccountSettings,
     Address,
     AuditSettings,
+    BoardSettings,
     GroupSettings,
     HostedSettings,
     LimitSettings,
@@ -106,7 +109,8 @@ class _Assembly:
         stages = self._stages(top)
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
-        services = trust.services(top, self._faults, self._tree.lines)
+        services = services_of(top, self._faults, self._tree.lines)
+        tags = strategy(top, repositories.named, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
@@ -129,6 +133,7 @@ class _Assembly:
             vault=vault,
             grace_seconds=top.passwords.grace,
             services=services,
+            tags=tags,
             trust=trusted,
             anonymous=top.anonymous,
             tokens=TokenSettings(
@@ -150,6 +155,7 @@ class _Assembly:
             log_format=top.log.format,
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
             promotion=promotion,
+            board=BoardSettings(skip=top.board.skip, stale_seconds=top.board.stale_after),
             sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
             digest=self._digest,

@@ -1,4 +1,4 @@
-"""`services` and `trust` of the configuration: the catalogue, the issuers, and their rules for each service."""
+"""`trust` of the configuration: the issuers, and their rules for each service of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,51 +11,19 @@ from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import Faults, Path, Wrong, did_you_mean
 from pierhead.boot.config_fit import fit, fit_value
 from pierhead.boot.config_rules import is_ca
-from pierhead.boot.config_shape import ServiceShape, TopShape, TrustRuleShape, TrustShape
-from pierhead.boot.settings import ServiceSettings, TrustSettings
+from pierhead.boot.config_shape import TopShape, TrustRuleShape, TrustShape
+from pierhead.boot.settings import TrustSettings
 from pierhead.domain.access import Right, Rule
+from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.patterns import Patterns, TagPatterns
 from pierhead.domain.trust import TrustRule, Wanted
 
 _RULES_MAX: Final = 5_000
 Lines = Mapping[Path, int]
-Services = Mapping[str, ServiceSettings]
-
-
-def services(top: TopShape, faults: Faults, lines: Lines) -> dict[str, ServiceSettings]:
-    """The catalogue. An image and a project belong to one service each."""
-    made: dict[str, ServiceSettings] = {}
-    owners: dict[tuple[str, str], str] = {}
-    for text, value in top.services.items():
-        path: Path = ("services", text)
-        name = fit_value(_service_name, text, path, faults)
-        shape = fit(ServiceShape, value, path, faults, lines)
-        if name is None or shape is None:
-            continue
-        made[name] = one = ServiceSettings(
-            name=name,
-            image=shape.image,
-            project_id=shape.project_id,
-            repository_id=shape.repository_id,
-            owner=shape.owner,
-            description=shape.description,
-        )
-        for key in ("image", "project_id", "repository_id"):
-            said = str(getattr(one, key))
-            if said and (other := owners.setdefault((key, said), name)) != name:
-                faults.add((*path, key), f"is already that of the service `{other}`.", said)
-    return made
-
-
-def _service_name(value: str) -> str:
-    try:
-        return values.stage_name(value)
-    except Wrong:
-        raise Wrong("cannot be a service: lower-case letters and digits, with . _ or - between them.") from None
 
 
 def trusted(
-    top: TopShape, catalogue: Services, repositories: Mapping[str, object], faults: Faults, lines: Lines
+    top: TopShape, catalogue: Catalogue, repositories: Mapping[str, object], faults: Faults, lines: Lines
 ) -> dict[str, TrustSettings]:
     """The issuers. ``repositories`` are all of the file, faulty ones too."""
     made: dict[str, TrustSettings] = {}
@@ -102,7 +70,7 @@ class _Written:
     """Rules of one issuer as the file has them."""
 
     path: Path
-    catalogue: Services
+    catalogue: Catalogue
     repositories: Mapping[str, object]
     faults: Faults
     lines: Lines

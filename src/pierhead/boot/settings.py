@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
-from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.catalogue import Catalogue
+from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.promotion import POINTER, WAIT_SECONDS, Train
 from pierhead.domain.promotion import Stage as Stage
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
@@ -162,18 +164,6 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
-    """One service of the catalogue. ``project_id`` is GitLab's, ``repository_id`` GitHub's, as text, or empty."""
-
-    name: str
-    image: ImageName
-    project_id: str = ""
-    repository_id: str = ""
-    owner: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettings:
     """One issuer of id_tokens. ``jwks`` is a URL or a file; None is what the issuer's discovery document names."""
 
@@ -253,6 +243,15 @@ class PromotionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSettings:
+    """``skip`` are patterns of tags that are on their way to no stage; ``stale_seconds`` is when a report of what runs
+    counts as old."""
+
+    skip: tuple[str, ...] = ("branch-*", "buildcache*")
+    stale_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
 
@@ -287,7 +286,8 @@ class Settings:
     roles: Mapping[str, Rules] = field(default_factory=dict)
     vault: VaultSection | None = None
     grace_seconds: int = 3600
-    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    services: Catalogue = field(default_factory=Catalogue)
+    tags: Strategy = BUILT_IN
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
@@ -296,6 +296,7 @@ class Settings:
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)
     promotion: PromotionSettings = field(default_factory=PromotionSettings)
+    board: BoardSettings = field(default_factory=BoardSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     workers: int = 1
     digest: str = field(default="", compare=False)

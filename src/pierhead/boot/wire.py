@@ -16,6 +16,7 @@ from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
 from pierhead.boot.marks import marks
+from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.rails import rails_of
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
@@ -89,8 +90,9 @@ class House:
         self._id_tokens = TrustedIssuers(parts.clock)
         self.table = Table((), "")
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
-        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told)
-        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
+        doubt = self.background.doubts.add
+        self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told, doubt)
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids, self.told)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -216,7 +218,8 @@ def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryR
     rows: dict[RepositoryName, RepositoryRow] = {}
     for name, repository in settings.repositories.items():
         policy = repository.write_policy if isinstance(repository, HostedSettings) else WritePolicy.ALLOW
-        row = tx.repositories.ensure(name, _kind(repository), policy)
+        once = once_rules(settings, name) if isinstance(repository, HostedSettings) else ()
+        row = tx.repositories.ensure(name, _kind(repository), policy, once)
         if row.kind != _kind(repository):
             raise KindChanged(
                 f"{name} was a {row.kind} repository before and cannot become a {_kind(repository)} one under the same "
@@ -248,4 +251,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external), rails)
+    return Table(entries, str(settings.external), rails, settings.tags)

@@ -17,7 +17,7 @@ from pierhead.commits.promotion_values import Done, Move, Plan
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import State
 from pierhead.domain.names import Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import Writing
 from pierhead.domain.promotion import Kind
 from pierhead.domain.refusals import Refusal
 from pierhead.domain.refusals_promotion import IdempotencyKeyTaken, PromotionOver, PromotionUnknown
@@ -157,7 +157,7 @@ def _carry_out(tx: Tx, move: Move, found: Plan, target: ImageId, number: Promoti
         tx.graph.give(root.source, target, members)
         _give_fallback_tags(tx, root.source, target, members, event)
         for tag in root.tags:
-            _write_tag(tx, move, target, tag, root.manifest, root.policy, event, root.digest)
+            _write_tag(tx, move, target, tag, root.manifest, root.writing, event, root.digest)
     if move.target.stage is not None and move.before is not None:
         point(tx, target, root.manifest, root.tags, move, number, event)
     if move.follow and move.kind is not Kind.BACK:
@@ -183,11 +183,11 @@ def _write_tag(
     target: ImageId,
     tag: Tag,
     manifest: ManifestId,
-    policy: WritePolicy,
+    writing: Writing,
     event: EventId,
     digest: Digest,
 ) -> None:
-    if policy is WritePolicy.ALLOW or tag.is_fallback:
+    if not writing.is_once(tag):
         tx.tags.move(target, tag, manifest, event)
         return
     claim = tx.tags.claim(target, tag, manifest, event)

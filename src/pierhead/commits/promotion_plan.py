@@ -13,7 +13,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Approval, Attached, Facts, Gate, Verdict, instant, judge, shut
 from pierhead.domain.manifest import INDEX_TYPES
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.promotion import Kind
 from pierhead.domain.refusals import ManifestUnknown, Refusal, RepositoryReadOnly
 from pierhead.domain.refusals_promotion import (
@@ -57,8 +57,8 @@ def plan(tx: Tx, move: Move, votes: Sequence[Vote] = (), number: int = 0) -> Pla
 
 def resolve(tx: Tx, move: Move) -> Found:
     """What it is about. Raises as ``plan`` does."""
-    policy = tx.repositories.policy(move.target.id)
-    if policy is WritePolicy.DENY:
+    writing = tx.repositories.writing(move.target.id)
+    if writing.policy is WritePolicy.DENY:
         raise RepositoryReadOnly(move.target.name)
     source = tx.images.find(move.source.id, move.image)
     target = tx.images.find(move.target.id, move.image)
@@ -68,7 +68,7 @@ def resolve(tx: Tx, move: Move) -> Found:
             raise NothingBefore(move.image, move.target.said, "")
         raise ManifestUnknown(move.image, wanted, move.source.name)
     if move.kind is Kind.BACK:
-        return _back(tx, move, source, policy)
+        return _back(tx, move, source, writing)
     digest, tags = move.digest, move.tags
     if move.reference is not None:
         held = tx.tags.pointing(source, [move.reference]).get(move.reference)
@@ -85,10 +85,10 @@ def resolve(tx: Tx, move: Move) -> Found:
     manifest = tx.manifests.find(source, [digest]).get(digest)
     if manifest is None:
         raise ManifestUnknown(move.image, digest, move.source.name)
-    return Found(source, target, policy, digest, manifest, tags or (), None)
+    return Found(source, target, writing, digest, manifest, tags or (), None)
 
 
-def _back(tx: Tx, move: Move, image: ImageId, policy: WritePolicy) -> Found:
+def _back(tx: Tx, move: Move, image: ImageId, writing: Writing) -> Found:
     """To what the stage was before, or to what it was once under this tag or as this digest."""
     wanted = move.back
     digest = wanted if isinstance(wanted, Digest) else None
@@ -103,7 +103,7 @@ def _back(tx: Tx, move: Move, image: ImageId, policy: WritePolicy) -> Found:
     if manifest is None:
         raise ManifestUnknown(move.image, stood.digest, move.target.name)
     tags = (Tag(stood.tag),) if stood.tag else ()
-    return Found(image, image, policy, stood.digest, manifest, tags, stood)
+    return Found(image, image, writing, stood.digest, manifest, tags, stood)
 
 
 def _repeated(tx: Tx, move: Move, found: Found) -> PromotionRow | None:
@@ -131,13 +131,13 @@ def _taken(tx: Tx, move: Move, found: Found) -> dict[Tag, Digest]:
         raise PointerReserved(move.target.name, move.image, str(move.pointer), move.target.said)
     if found.target is None:
         return {}
-    for tag in found.tags if found.policy is WritePolicy.ALLOW_ONCE else ():
+    for tag in filter(found.writing.is_once, found.tags):
         spent = tx.tags.spent(found.target, tag)
         if spent is not None and spent.digest != found.digest:
             raise taken(move.target.name, move.image, tag, spent, found.digest)
     held = dict(tx.tags.pointing(found.target, found.tags))
     for tag, digest in held.items():
-        if found.policy is WritePolicy.ALLOW_ONCE and digest != found.digest and not tag.is_fallback:
+        if digest != found.digest and found.writing.is_once(tag):
             raise taken(move.target.name, move.image, tag, Held(digest, 0, ""), found.digest)
     return held
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Signed, State, Verdict
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import Writing
 from pierhead.domain.promotion import Kind, Stage
 from pierhead.ports.metadata.promotions import Member, PointerRow, PromotionRow, Vote
 from pierhead.ports.metadata.store import Tx
@@ -94,7 +94,7 @@ class Found:
 
     source: ImageId
     target: ImageId | None
-    policy: WritePolicy
+    writing: Writing
     digest: Digest
     manifest: ManifestId
     tags: tuple[Tag, ...]

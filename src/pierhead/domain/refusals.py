@@ -269,17 +269,6 @@ class Denied(Refusal):
         )
 
 
-class TokenNotTrusted(Refusal):
-    """A token whose signature holds, and that no trust rule is about. ``where`` is the issuer's key in the config."""
-
-    def __init__(self, where: str, why: str, looked_at: Sequence[str]) -> None:
-        super().__init__(
-            f"The id_token is genuine, but no rule of {where} fits it: {why}.",
-            trust=where,
-            looked_at=list(looked_at),
-        )
-
-
 class TagDenied(Refusal):
     def __init__(self, account: str, what: str, tag: str, allowed: Sequence[str]) -> None:
         super().__init__(
@@ -300,16 +289,19 @@ class StageFilledByPromotion(Refusal):
 
 
 class TagWrittenOnce(Refusal):
-    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``)."""
+    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``). ``rule`` is set where a rule about
+    tags says so and not the policy of the repository."""
 
-    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str) -> None:
+    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str, rule: str = "") -> None:
+        why = f", and {rule} has such tags written once there" if rule else ""
         super().__init__(
             f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} holds {held} "
-            f"since {since} ({by}). Use a new version; the same bytes would be accepted.",
+            f"since {since} ({by}){why}. Use a new {'tag' if rule else 'version'}; the same bytes would be accepted.",
             repository=repository,
             image=image,
             tag=tag,
             held=held,
+            **({"rule": rule} if rule else {}),
         )
 
 

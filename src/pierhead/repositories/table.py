@@ -12,6 +12,7 @@ from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
@@ -77,9 +78,17 @@ class Leaf:
 
 class Table:
     """All repositories; ``main`` is host:port of the main port as people reach it. ``rails`` are the stages, and what
-    promotion needs to know besides; ``stages`` are their names with their repositories, in the order of promotion."""
+    promotion needs to know besides; ``stages`` are their names with their repositories, in the order of promotion.
+    ``tags`` tells what a tag is."""
 
-    def __init__(self, entries: Sequence[Entry], main: str, rails: Rails | None = None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        main: str,
+        rails: Rails | None = None,
+        tags: Strategy = BUILT_IN,
+    ) -> None:
+        self.tags = tags
         self.rails = Rails() if rails is None else rails
         self.stages = tuple((stage.name, stage.repository) for stage in self.rails.train.stages)
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}

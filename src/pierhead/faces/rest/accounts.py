@@ -84,8 +84,7 @@ async def accounts(call: Call) -> Json:
 async def account(call: Call) -> Json:
     """One of them, with its rules in words, its secrets and when they were used."""
     call.need_administrator("see accounts")
-    await call.desk.directory.fresh()
-    return await _whole(call, _named(call))
+    return await _whole(call, await _named(call))
 
 
 async def add(call: Call) -> Json:
@@ -146,13 +145,13 @@ async def password(call: Call) -> Json:
 async def tokens(call: Call) -> Json:
     """Of any account."""
     call.need_administrator("see access tokens of others")
-    return shapes.page(await _tokens(call, _named(call).name))
+    return shapes.page(await _tokens(call, (await _named(call)).name))
 
 
 async def make_token(call: Call) -> Json:
     """For any account."""
     call.need_administrator("make access tokens for others")
-    return await _make_token(call, _named(call).name, await _body(call))
+    return await _make_token(call, (await _named(call)).name, await _body(call))
 
 
 async def revoke_token(call: Call) -> Json:
@@ -241,8 +240,10 @@ def _role_name(call: Call) -> str:
     return name
 
 
-def _named(call: Call) -> Account:
+async def _named(call: Call) -> Account:
+    """Also one that another worker made a moment ago. Raises AccountUnknown."""
     name = _account_name(call)
+    await call.desk.directory.fresh()
     found = call.desk.directory.account(name)
     if found is None:
         raise AccountUnknown(name)

@@ -81,7 +81,7 @@ def plan(move: Move, found: Plan) -> Json:
             "tags": []
             if move.kind is Kind.BACK
             else [{"name": tag, "now": found.taken.get(tag), "after": digest} for tag in root.tags],
-            "written_once": root.policy.value == "ALLOW_ONCE",
+            "written_once": any(map(root.writing.is_once, root.tags)),
             "counts": found.counts.document,
             "referrers": found.counts.referrers,
             "bytes_to_copy": 0,
