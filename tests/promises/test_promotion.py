@@ -59,6 +59,7 @@ def test_an_index_of_three_platforms_goes_to_prod_with_two_signatures_and_an_sbo
         assert (found["digest"], found["tags"]) == (whole.digest, ["1.0.0"])
         assert found["counts"] == {"manifests": 8, "platforms": 3, "referrers": 4, "bytes_to_copy": 0}
     assert blob_files(server) == before
+    assert digest_at(server, DEV, IMAGE, "1.0.0") == whole.digest
     with server.wire() as wire:
         again = wire.request("GET", "/api/v1/storage").expect(200).json()
         assert (again["blobs"], again["blob_bytes"], again["manifests"]) == (
@@ -232,7 +233,3 @@ def test_of_200_promotions_of_20_images_at_once_each_is_done_once(server: Pierhe
 
 def test_three_workers_do_each_once_as_well(start_pierhead: StartPierhead) -> None:
     race(start_pierhead(staged(), environment=ENVIRONMENT, arguments=["--workers", "3"]))
-
-
-def test_dev_is_what_it_was(server: Pierhead) -> None:
-    assert digest_at(server, DEV, IMAGE, "1.0.0") == three_platforms(10).digest
