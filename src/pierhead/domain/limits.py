@@ -136,3 +136,13 @@ AUDIT_POLL_SECONDS: Final = 0.25
 AUDIT_HEARTBEAT_SECONDS: Final = 15
 AUDIT_HEAD_ROWS: Final = 1_000
 AUDIT_HEAD_SECONDS: Final = 60
+
+# What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
+SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
+SIGNATURE_BYTES_MAX: Final = 4 * KIB
+SIGNATURES_PER_ENVELOPE_MAX: Final = 64
+SIGNATURES_LOOKED_AT_MAX: Final = 1_000
+BUNDLE_BYTES_MAX: Final = 1 * MIB
+PUBLIC_KEYS_BYTES_MAX: Final = 64 * KIB
+RSA_BITS_MIN: Final = 2_048
+RSA_BITS_MAX: Final = 8_192
