@@ -137,6 +137,11 @@ AUDIT_HEARTBEAT_SECONDS: Final = 15
 AUDIT_HEAD_ROWS: Final = 1_000
 AUDIT_HEAD_SECONDS: Final = 60
 
+# What is remembered of images that boards show, and how many tags of one image a board looks at for a stage.
+FACTS_KEPT_MAX: Final = 4_096
+BOARD_TAGS_LOOKED_AT: Final = 16
+BOARD_NAMES_MAX: Final = 100
+
 # What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
 SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
 SIGNATURE_BYTES_MAX: Final = 4 * KIB
