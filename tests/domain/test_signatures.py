@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from pierhead.adapters.public_keys import PemKeys, keys_in
+from pierhead.adapters.public_keys import keys_in
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.dsse import BUNDLE, Envelope, pae, read_bundle, read_statement
@@ -179,48 +178,3 @@ def test_the_encoding_before_signing_is_that_of_the_specification() -> None:
     )
     assert isinstance(read, Envelope)
     assert read_statement(read).subjects == (SUBJECT,)
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "holds no public key"),
-        (b"garbage", "holds no public key"),
-        (b"x" * 100_000, "has more than"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "damaged"),
-        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a private key"),
-        (
-            b"-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\nAA\n-----END ENCRYPTED COSIGN PRIVATE KEY-----",
-            "a private key",
-        ),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds a certificate"),
-    ],
-)
-def test_a_file_that_holds_no_public_key_is_said_to_hold_none(tmp_path: Path, data: bytes, said: str) -> None:
-    (tmp_path / "cosign.pub").write_bytes(data)
-    files = PemKeys().read([str(tmp_path / "cosign.pub"), str(tmp_path / "missing.pub")])
-    assert not files.keys
-    assert files.faults[0].startswith("cosign.pub ")
-    assert said in files.faults[0]
-    assert files.faults[1] == "missing.pub cannot be read (no such file or directory)"
-    assert not files.verifies(b"", b"")
-
-
-def test_keys_of_other_curves_and_short_ones_are_not_taken() -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-    for private, said in (
-        (ec.generate_private_key(ec.SECP384R1()), "secp384r1"),
-        (rsa.generate_private_key(65537, 1024), "1024 bits"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            keys_in(Signer(private).public)
-
-
-def test_a_file_may_hold_two_keys_while_one_is_exchanged(tmp_path: Path) -> None:
-    new = Signer.ed25519()
-    (tmp_path / "both.pub").write_bytes(ECDSA.public + b"# the next one\n" + new.public)
-    files = PemKeys().read([str(tmp_path / "both.pub")])
-    assert len(files.keys) == 2
-    assert files.verifies(b"x", ECDSA.sign(b"x"))
-    assert files.verifies(b"x", new.sign(b"x"))
