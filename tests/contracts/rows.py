@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +13,7 @@ from pierhead.commits.manifest import ManifestAccepted, ManifestPush, push_manif
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX, OCI_MANIFEST, parse
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import OnceRule, WritePolicy
 from pierhead.ports.blobs import Landed
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import NewManifest, RepositoryRow
@@ -81,6 +81,14 @@ class Shelf:
         place = (self.repository.id, self.repository.name, self.image)
         return push_manifest(tx, ManifestPush(*place, Digest.of(body), body, parsed, names, account))
 
+    def push_seen(self, tx: Tx, body: bytes, through: Mapping[str, object], *tags: str) -> ManifestAccepted:
+        """A push of somebody whose login told ``through`` of them."""
+        names = tuple(Tag.parse(tag) for tag in tags)
+        place = (self.repository.id, self.repository.name, self.image)
+        told = {"through": dict(through)}
+        push = ManifestPush(*place, Digest.of(body), body, parse(body, None), names, "job", circumstances=told)
+        return push_manifest(tx, push)
+
     def push_image(self, tx: Tx, text: str, *tags: str, account: str = "ann") -> Digest:
         """An image with a config of its own, blobs and all; returns the manifest's digest."""
         config = b'{"text": "%s"}' % text.encode()
@@ -124,9 +132,14 @@ def cache_manifest(tx: Tx, at: Shelf, *blobs: bytes) -> Digest:
 
 
 async def shelf(
-    store: Store, name: str = "dev", policy: WritePolicy = WritePolicy.ALLOW, image: str = IMAGE, lease: int = DAY
+    store: Store,
+    name: str = "dev",
+    policy: WritePolicy = WritePolicy.ALLOW,
+    image: str = IMAGE,
+    lease: int = DAY,
+    once: tuple[OnceRule, ...] = (),
 ) -> Shelf:
     """An image of a hosted repository, which is made if it is not there."""
     repository = RepositoryName.parse(name)
-    row = await store.write(lambda tx: tx.repositories.ensure(repository, "hosted", policy))
+    row = await store.write(lambda tx: tx.repositories.ensure(repository, "hosted", policy, once))
     return Shelf(row, ImageName.parse(image), lease)

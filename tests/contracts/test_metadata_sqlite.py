@@ -17,9 +17,11 @@ from pierhead.ports.faults import NoFaults
 from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
 from tests.contracts.metadata_accounts import AccountsContract
+from tests.contracts.metadata_board import BoardContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
+from tests.contracts.metadata_rules import TagRulesContract
 from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
@@ -44,6 +46,10 @@ class TestTagsOnSqlite(Sqlite, TagsContract):
     """See the contract."""
 
 
+class TestTagRulesOnSqlite(Sqlite, TagRulesContract):
+    """See the contract."""
+
+
 class TestManifestsOnSqlite(Sqlite, ManifestsContract):
     """See the contract."""
 
@@ -57,6 +63,10 @@ class TestLookupsOnSqlite(Sqlite, LookupsContract):
 
 
 class TestCacheOnSqlite(Sqlite, CacheContract):
+    """See the contract."""
+
+
+class TestBoardOnSqlite(Sqlite, BoardContract):
     """See the contract."""
 
 

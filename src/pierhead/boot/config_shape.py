@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
     AuditSettings,
+    BoardSettings,
     LimitSettings,
     OidcSettings,
     ProxySettings,
@@ -42,6 +44,7 @@ _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
+_BOARD: Final = BoardSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -177,6 +180,15 @@ class ServiceShape(Shape):
     description: Annotated[str, PlainValidator(values.text)] = ""
 
 
+class TagRuleShape(Shape):
+    branch: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    merge_request: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    tag: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    names: tuple[Annotated[str, PlainValidator(tag_values.name)], ...] = ()
+    moving: tuple[Annotated[str, PlainValidator(tag_values.plain_tag)], ...] = ()
+    once: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ()
+
+
 class TrustShape(Shape):
     issuer: Annotated[str, PlainValidator(claims.issuer_url)]
     audience: Annotated[tuple[str, ...], PlainValidator(claims.audiences)]
@@ -220,6 +232,11 @@ class LogShape(Shape):
 class AuditShape(Shape):
     pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
     sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
+
+
+class BoardShape(Shape):
+    skip: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] = _BOARD.skip
+    stale_after: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _BOARD.stale_seconds
 
 
 class LimitsShape(Shape):
@@ -271,10 +288,12 @@ class TopShape(Shape):
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
     services: dict[str, object] = {}
+    tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
     audit: AuditShape = AuditShape()
+    board: BoardShape = BoardShape()
     sign_in: SignInShape = SignInShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
@@ -301,12 +320,14 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ServiceShape,
+    TagRuleShape,
     TrustShape,
     TrustRuleShape,
     ReclaimShape,
     TokensShape,
     LogShape,
     AuditShape,
+    BoardShape,
     LimitsShape,
     OidcShape,
     SignInShape,
