@@ -1,7 +1,7 @@
 """No secret in logs, errors, audit, metrics, process list, or a crash report: one look for all of them at once.
 
 The passwords of accounts come from a hash, the environment, a file and Vault; beside them the credentials for Vault, an
-upstream and a provider, every kind of token, session and code. `canaries.py` uses them well and badly.
+upstream and a provider, every kind of token, session and code. `canaries.py` uses them well, `misuse.py` badly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.peers.wire import Wire
-from tests.promises import canaries
+from tests.promises import canaries, misuse
 from tests.promises.canaries import Scene
 from tests.promises.houses import alive
 
@@ -34,10 +34,10 @@ VAULT_TOKEN = re.compile(r"(?<![\w.])(?:hv)?s\.[A-Za-z0-9_-]{20,}")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with canaries.opened(tmp_path_factory.mktemp("canaries")) as scene:
         canaries.use_well(scene)
-        canaries.use_badly(scene)
+        misuse.use_badly(scene)
         canaries.reread_as(scene, "json")
-        canaries.use_badly(scene, each=5)
-        canaries.break_inside(scene)
+        misuse.use_badly(scene, each=5)
+        misuse.break_inside(scene)
         yield scene
 
 
