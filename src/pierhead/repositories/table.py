@@ -16,6 +16,7 @@ from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
+from pierhead.repositories.pulls import Pulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Table:
     ) -> None:
         self.tags = tags
         self.stages = tuple(stages)
+        self.pulls = Pulls()
+        """Where what is handed out is counted; the process puts its own here."""
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
         self.main = main
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login, undo
+from pierhead.faces.rest import accounts, audit, board, expiry, house, images, login, undo
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -203,6 +203,15 @@ ROUTES: Final = (
     ),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
+    Route(
+        "GET",
+        "/expiry",
+        Need.OPERATE,
+        expiry.preview,
+        "What rules would take away, what it frees, and which pulls it would have broken. Changes nothing.",
+        (_LIMIT,),
+    ),
+    Route("POST", "/expiry", Need.OPERATE, expiry.run, "Carries the rules out now, in small transactions.", (_LIMIT,)),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
     Route(
         "GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *_PAGE[1:]), pages=True
