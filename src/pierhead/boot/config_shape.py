@@ -66,6 +66,7 @@ Pause = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
 Mount = Annotated[str, PlainValidator(vault_values.mount)]
 Text = Annotated[str, PlainValidator(values.text)]
 Grace = Annotated[int, PlainValidator(values.duration("0s", "30d"))]
+Age = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
 Wait = Annotated[int, PlainValidator(values.duration("1s", _ANSWER_MAX))]
 
 
@@ -231,8 +232,21 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class ExpiryRuleShape(Shape):
+    images: tuple[Annotated[str, PlainValidator(values.reserve_pattern)], ...] = ("*",)
+    tags: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] | None = None
+    unused: Age | None = None
+    older: Age | None = None
+    newest: Annotated[int, PlainValidator(values.count(1, 100_000))] | None = None
+    keep: Switch = False
+    untagged: Age | None = None
+    build_caches: Annotated[int, PlainValidator(values.size("1MB", "1024TiB"))] | None = None
+
+
 class ExpiryShape(Shape):
     keep_deleted: Annotated[int, PlainValidator(values.duration("0s", "3650d"))] = _EXPIRY.keep_deleted_seconds
+    every: Annotated[int, PlainValidator(values.duration("1s", "7d"))] = _EXPIRY.every_seconds
+    repositories: dict[str, object] = {}
 
 
 class TokensShape(Shape):
@@ -344,6 +358,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TrustRuleShape,
     ReclaimShape,
     ExpiryShape,
+    ExpiryRuleShape,
     TokensShape,
     LogShape,
     AuditShape,

@@ -18,6 +18,7 @@ from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
+from pierhead.domain.expiry import Rules as ExpiryRules
 from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.promotion import POINTER, WAIT_SECONDS, Train
@@ -190,9 +191,11 @@ class ReclaimSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpirySettings:
-    """How long what was deleted can be brought back."""
+    """How long what was deleted can be brought back, and what goes by itself, by repository."""
 
     keep_deleted_seconds: int = limits.KEEP_DELETED_SECONDS
+    every_seconds: int = 3600
+    rules: Mapping[RepositoryName, ExpiryRules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ once only with the bytes that it had, and nothing at all where the write policy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.refusals import ManifestUnknown, RepositoryReadOnly
 from pierhead.domain.refusals_tags import NotKept, TagMoved, TagNeverThere, TagStands
 from pierhead.ports.metadata.store import Tx
-from pierhead.ports.metadata.values import Event, ImageId, ManifestId, RepositoryId
+from pierhead.ports.metadata.values import Event, EventId, ImageId, ManifestId, RepositoryId
 
 _LISTED: Final = "`pierhead tag deleted` lists what can be brought back."
 
@@ -57,8 +57,9 @@ def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
         return Undone(to, (tag,), now, changed=False)
     if tx.trash.stood(image, tag, to) is None:
         raise TagNeverThere(undo.image, tag, to, undo.name)
-    manifest = _bring_back(tx, undo, image, to)
+    manifest, signatures = _bring_back(tx, undo, image, to)
     event = tx.events.append(image, _event("rollback", undo, tags=[tag], digest=to, before={tag: now}))
+    _reopen(tx, image, signatures, event)
     write_tag(tx, image, tag, manifest, event, writing, undo.name, undo.image)
     return Undone(to, (tag,), now, changed=True)
 
@@ -77,8 +78,9 @@ def restore_tag(tx: Tx, undo: Undo, tag: Tag, digest: Digest | None) -> Undone:
         if digest is None:
             raise ManifestUnknown(undo.image, tag, undo.name)
         raise TagNeverThere(undo.image, tag, digest, undo.name)
-    manifest = _bring_back(tx, undo, image, last)
+    manifest, signatures = _bring_back(tx, undo, image, last)
     event = tx.events.append(image, _event("restore", undo, tags=[tag], digest=last, before={}))
+    _reopen(tx, image, signatures, event)
     write_tag(tx, image, tag, manifest, event, writing, undo.name, undo.image)
     return Undone(last, (tag,), None, changed=True)
 
@@ -131,14 +133,32 @@ def _image(tx: Tx, undo: Undo, reference: str) -> tuple[ImageId, Writing]:
     return image, writing
 
 
-def _bring_back(tx: Tx, undo: Undo, image: ImageId, digest: Digest) -> ManifestId:
+_Signatures = Sequence[tuple[Tag, Digest]]
+"""Tags under which clients keep signatures, and what they pointed at."""
+
+
+def _bring_back(tx: Tx, undo: Undo, image: ImageId, digest: Digest) -> tuple[ManifestId, _Signatures]:
+    """The manifest, out of the trash if it is there, and the tags of its signatures that went with it."""
+    signatures: _Signatures = ()
     manifest = tx.manifests.find(image, [digest]).get(digest)
     if manifest is None:
+        thrown = tx.trash.find(image, [digest]).get(digest)
+        if thrown is not None:
+            signatures = [(tag, stood) for tag, stood in tx.trash.tags_of(image, thrown) if tag.is_fallback]
         tx.trash.take_back(image, digest)
         manifest = tx.manifests.find(image, [digest]).get(digest)
     if manifest is None:
         raise NotKept(undo.image, digest, undo.name)
-    return manifest
+    return manifest, signatures
+
+
+def _reopen(tx: Tx, image: ImageId, signatures: _Signatures, event: EventId) -> None:
+    """Those that nobody wrote anew meanwhile."""
+    taken = tx.tags.held(image, [tag for tag, _ in signatures])
+    for tag, stood in signatures:
+        manifest = tx.manifests.find(image, [stood]).get(stood)
+        if tag not in taken and manifest is not None:
+            tx.tags.move(image, tag, manifest, event)
 
 
 def _event(kind: str, undo: Undo, **what: object) -> Event:

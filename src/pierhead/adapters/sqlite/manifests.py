@@ -18,6 +18,9 @@ FROM manifests m JOIN manifest_bodies b ON b.manifest_id=m.id WHERE m.id=?
 """
 
 
+_TOUCHED_AGAIN = 60 * 1_000_000
+
+
 class _Moment(Protocol):
     now: int
 
@@ -110,6 +113,14 @@ class SqliteManifests:
                 "INSERT OR IGNORE INTO manifest_links (image_id, manifest_id, created) VALUES (?,?,?)",
                 (image, manifest, self._moment.now),
             )
+
+    def touch(self, image: ImageId, digest: Digest) -> None:
+        """Expiry goes by when a link was made."""
+        self._execute(
+            """UPDATE manifest_links SET created=?1 WHERE image_id=?2 AND created<?1-?4
+               AND manifest_id=(SELECT id FROM manifests WHERE digest=?3)""",
+            (self._moment.now, image, digest.raw, _TOUCHED_AGAIN),
+        )
 
     def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
         """The last image that lets go takes the manifest with it, unless one has it in the trash."""

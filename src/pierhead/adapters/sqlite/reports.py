@@ -11,6 +11,7 @@ from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
+from pierhead.adapters.sqlite.expiry import SqliteExpiry
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.promotions import held_of, pointers_of, promotion_of, promotions_of
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
@@ -85,6 +86,7 @@ class SqliteReports:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.expiry = SqliteExpiry(connection)
         self.board = SqliteBoard(connection)
 
     def totals(self) -> Totals:

@@ -19,6 +19,7 @@ from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, 
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.circumstances import circumstances
 from pierhead.faces.door.ids import RequestIds
+from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
 from pierhead.repositories.directory import Desk
@@ -56,6 +57,10 @@ class Server(Protocol):
     @property
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step of reclaim, now."""
+
+    @property
+    def expiry(self) -> Expiry:
+        """The rules in force, and what they would take away."""
 
     @property
     def tail(self) -> Tail:

@@ -5,73 +5,17 @@ An image's name contains slashes, so ``/-/`` ends it: no part of a name begins w
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions, undo
-from pierhead.faces.rest.call import Call
+from pierhead.faces.rest import accounts, audit, board, expiry, house, images, login, promotions, undo
 from pierhead.faces.rest.explain import explain
-from pierhead.faces.rest.shapes import Json
+from pierhead.faces.rest.route import Need as Need
+from pierhead.faces.rest.route import Parameter
+from pierhead.faces.rest.route import Route as Route
 
 ROOT: Final = "/api/v1"
-
-
-class Need(enum.Enum):
-    """What an account needs for a route; the sentence is for the reference."""
-
-    ACCOUNT = "any account; operators see more"
-    PULL = "leave to pull from the repository"
-    PUSH = "leave to push to the repository"
-    DELETE = "leave to delete from the repository (`admin`)"
-    PROMOTE = "leave to promote to the target, and to pull where it comes from"
-    SEE = "any account; it sees promotions of images that it may pull at one end"
-    OPERATE = "`operator` or `admin`"
-    OWN = "any account, about itself"
-    ADMINISTER = "`admin`"
-    AUDIT = "`auditor` or `admin`"
-    SEEN = "any account; what it may not pull is left out"
-    NOBODY = "nothing: it is how one logs in"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """Of the query, or a key of the body."""
-
-    name: str
-    says: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """``path`` stands behind ``ROOT``. ``{image}`` takes one part or more, every other name in braces just one. One
-    that is ``braked`` is answered to an address a few times a minute only."""
-
-    method: str
-    path: str
-    need: Need
-    verb: Callable[[Call], Awaitable[Json | Stream]]
-    says: str
-    parameters: tuple[Parameter, ...] = ()
-    pages: bool = False
-    body: tuple[Parameter, ...] = ()
-    status: int = 200
-    braked: bool = False
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What its body may have."""
-        return tuple(parameter.name for parameter in self.body)
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """Names of its parameters."""
-        return tuple(parameter.name for parameter in self.parameters)
-
 
 _LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it")
 _CURSOR: Final = Parameter("cursor", "`next` of the page before")
@@ -218,6 +162,15 @@ ROUTES: Final = (
     ),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
+    Route(
+        "GET",
+        "/expiry",
+        Need.OPERATE,
+        expiry.preview,
+        "What rules would take away, what it frees, and which pulls it would have broken. Changes nothing.",
+        (_LIMIT,),
+    ),
+    Route("POST", "/expiry", Need.OPERATE, expiry.run, "Carries the rules out now, in small transactions.", (_LIMIT,)),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
     Route(
         "GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *_PAGE[1:]), pages=True

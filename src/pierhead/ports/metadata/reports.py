@@ -10,6 +10,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
+from pierhead.ports.metadata.expiry import ExpiryFacts
 from pierhead.ports.metadata.promotions import PromotionReports
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.trash import Deleted
@@ -32,6 +33,9 @@ class Reports(PromotionReports, Protocol):
 
     @property
     def board(self) -> BoardReports: ...
+
+    @property
+    def expiry(self) -> ExpiryFacts: ...
 
     def totals(self) -> Totals: ...
 

@@ -15,6 +15,7 @@ CREATE TABLE trash (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX trash_by_manifest ON trash (manifest_id);
 CREATE INDEX trash_by_age ON trash (deleted);
+
 -- When content was last pulled, by what was handed out and under which tag ("" for a digest). days is a ring of one byte a
 -- day: how often, at most 255.
 CREATE TABLE pulls (
@@ -25,3 +26,6 @@ CREATE TABLE pulls (
     days BLOB NOT NULL,
     PRIMARY KEY (image_id, digest, tag)
 ) STRICT, WITHOUT ROWID;
+
+-- Expiry asks whether a stage holds a digest.
+CREATE INDEX pointers_by_digest ON pointers (digest) WHERE until IS NULL;

@@ -8,8 +8,8 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
-from pierhead.domain import refusals_tags as past
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
