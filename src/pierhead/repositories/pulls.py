@@ -23,30 +23,35 @@ class Pulls:
     __slots__ = ("_counts", "lost")
 
     def __init__(self) -> None:
-        self._counts: dict[Key, int] = {}
+        # Numbers in lists of one: counting then hashes the key once.
+        self._counts: dict[Key, list[int]] = {}
         self.lost = 0
         """Pulls that found no place: far more distinct things were pulled within seconds than is ever the case."""
 
     def note(self, member: RepositoryName, image: ImageName, digest: Digest, reference: Reference) -> None:
         """A manifest was handed out, or its head."""
-        counts = self._counts
         key = (member, image, digest, reference)
-        if key in counts:
-            counts[key] += 1
-        elif len(counts) < _MOST:
-            counts[key] = 1
+        found = self._counts.get(key)
+        if found is not None:
+            found[0] += 1
         else:
-            self.lost += 1
+            self._add(key, 1)
 
     def take(self) -> dict[Key, int]:
         """What was counted since the last time; it has to be written or given back."""
         taken, self._counts = self._counts, {}
-        return taken
+        return {key: times[0] for key, times in taken.items()}
 
     def give_back(self, taken: dict[Key, int]) -> None:
         """Counts of ``take`` that could not be written."""
         for key, times in taken.items():
-            if key in self._counts or len(self._counts) < _MOST:
-                self._counts[key] = self._counts.get(key, 0) + times
-            else:
-                self.lost += times
+            self._add(key, times)
+
+    def _add(self, key: Key, times: int) -> None:
+        found = self._counts.get(key)
+        if found is not None:
+            found[0] += times
+        elif len(self._counts) < _MOST:
+            self._counts[key] = [times]
+        else:
+            self.lost += times
