@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.peers.images import artifact, image, index
+from pierhead.domain.build_cache import CACHE_CONFIG
+from tests.peers.images import OCI_MANIFEST, Blob, artifact, image, index, json_blob, random_bytes
 from tests.peers.pierhead import Pierhead, house
 from tests.promises.houses import DEV
 
@@ -113,6 +114,34 @@ def test_what_a_stage_holds_stays_in_the_first_one_as_well(server: Pierhead) -> 
     assert status(server, "expiry/held", "main-1") == 200
 
 
+def test_a_build_cache_is_promoted_by_nobody_and_the_oldest_go_beyond_their_bytes(server: Pierhead) -> None:
+    config = json_blob({"layers": [], "records": []}, CACHE_CONFIG)
+    with server.wire(DEV) as wire:
+        for number in range(3):
+            layer = Blob(random_bytes(600_000, number), "application/vnd.oci.image.layer.v1.tar")
+            body = {
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "config": config.descriptor(),
+                "layers": [layer.descriptor()],
+            }
+            for blob in (config, layer):
+                wire.push_blob("expiry/cached", blob)
+            wire.put_manifest("expiry/cached", f"cache-{number}", json_blob(body, OCI_MANIFEST)).expect(201)
+    code, out, err = server.run_command("promote", "expiry/cached:cache-2", "--to", "uat")
+    assert (code, out) == (1, "")
+    assert "is a build cache of buildkit, which no stage takes" in err
+    item = document(server, "inspect", f"{DEV}/expiry/cached:cache-2")
+    assert item["build_cache"] == "buildkit"
+    found = [one for one in document(server, "expire", **OPERATOR)["items"] if one["image"] == "expiry/cached"]
+    assert [(one["tag"], one["rule"]) for one in found] == [
+        ("cache-0", "build caches beyond their bytes"),
+        ("cache-1", "build caches beyond their bytes"),
+    ]
+    assert [status(server, "expiry/cached", f"cache-{n}") for n in range(3)] == [404, 404, 200]
+    assert document(server, "tag", "deleted", f"{DEV}/expiry/cached")["items"] == []
+
+
 def test_signatures_and_platforms_go_and_come_back_with_their_image(server: Pierhead) -> None:
     whole = index({"linux/amd64": image(seed=141), "linux/arm64": image(seed=142)})
     signed = artifact(whole)
@@ -142,3 +171,12 @@ def test_a_data_folder_is_only_looked_at(server: Pierhead) -> None:
     code, _, err = server.run_command("expire", "--dry-run", "--data", "/nowhere", "--config", str(server.config_path))
     assert code == 1
     assert "is no data folder" in err
+
+
+def test_pulls_that_were_counted_outlive_the_program(server: Pierhead) -> None:
+    push(server, "expiry/counted", "main-1", "main-2", "main-3", seed=160)
+    for method in ("GET", "HEAD"):
+        assert status(server, "expiry/counted", "main-1", method) == 200
+    server.restart()
+    items = document(server, "expire", "--dry-run", **OPERATOR)["items"]
+    assert [(one["tag"], one["pulls_90_days"]) for one in items if one["image"] == "expiry/counted"] == [("main-1", 2)]

@@ -108,6 +108,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     ),
     p.PromotionIncomplete: Problem(422, "promotion_incomplete", "The image is not whole"),
     p.PromotionTooLarge: Problem(422, "promotion_too_large", "Too much hangs on the image"),
+    p.BuildCachePromoted: Problem(409, "build_cache_promoted", "A build cache is not promoted"),
     p.PromotionTagMoved: Problem(409, "promotion_tag_moved", "The tag has moved"),
     p.PromotionTagTaken: Problem(409, "promotion_tag_taken", "The tag is taken there"),
     p.PromotionUnknown: Problem(

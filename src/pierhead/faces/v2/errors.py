@@ -76,6 +76,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     p.PromotionGatesShut: (409, "DENIED"),
     p.PromotionIncomplete: (409, "DENIED"),
     p.PromotionTooLarge: (413, "SIZE_INVALID"),
+    p.BuildCachePromoted: (409, "DENIED"),
     p.PromotionTagMoved: (409, "DENIED"),
     p.PromotionTagTaken: (409, "DENIED"),
     p.PromotionUnknown: (404, "UNSUPPORTED"),

@@ -85,6 +85,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     p.PromotionGatesShut: (409, "A gate is shut"),
     p.PromotionIncomplete: (422, "The image is not whole"),
     p.PromotionTooLarge: (422, "Too much hangs on the image"),
+    p.BuildCachePromoted: (409, "A build cache is not promoted"),
     p.PromotionTagMoved: (409, "The tag has moved"),
     p.PromotionTagTaken: (409, "The tag is taken there"),
     p.PromotionUnknown: (404, "There is no such promotion"),
