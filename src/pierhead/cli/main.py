@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "tag": "pierhead.cli.tag:tag",
     "tags": "pierhead.cli.images:tags",
     "tokens": "pierhead.cli.tokens:tokens",
+    "verify": "pierhead.cli.verify:verify",
     "whoami": "pierhead.cli.whoami:whoami",
 }
 

@@ -57,6 +57,10 @@ REFERRERS_BYTES_MAX: Final = 3 * MIB
 RANGES_PER_READ_MAX: Final = 64
 
 WRITE_GROUP_MAX: Final = 64
+BRIEF_GROUP_MAX: Final = 32
+"""Writes of a few statements each that the loop runs in one go."""
+BRIEF_MANIFEST_BYTES_MAX: Final = 16 * KIB
+"""About a hundred references; what is longer is written by the thread."""
 WAL_CHECKPOINT_PAGES: Final = 8_000
 BODY_CACHE_BYTES_MAX: Final = 8 * MIB
 TAGS_REMEMBERED_MAX: Final = 4_096
@@ -141,3 +145,13 @@ AUDIT_HEAD_SECONDS: Final = 60
 FACTS_KEPT_MAX: Final = 4_096
 BOARD_TAGS_LOOKED_AT: Final = 16
 BOARD_NAMES_MAX: Final = 100
+
+# What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
+SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
+SIGNATURE_BYTES_MAX: Final = 4 * KIB
+SIGNATURES_PER_ENVELOPE_MAX: Final = 64
+SIGNATURES_LOOKED_AT_MAX: Final = 1_000
+BUNDLE_BYTES_MAX: Final = 1 * MIB
+PUBLIC_KEYS_BYTES_MAX: Final = 64 * KIB
+RSA_BITS_MIN: Final = 2_048
+RSA_BITS_MAX: Final = 8_192
