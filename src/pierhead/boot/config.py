@@ -13,6 +13,7 @@ from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_naming import naming_of
 from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
@@ -73,7 +74,7 @@ def read(path: FilePath) -> bytes:
 def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
     """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
     tree = read_tree(content, source)
-    return _Assembly(tree, source, Digest.of(content)).settings(data, listen)
+    return _Assembly(tree, source, content).settings(data, listen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class _Repositories:
 class _Assembly:
     """One file on its way to Settings: shapes first, then what several keys must hold together."""
 
-    def __init__(self, tree: Tree, source: str, digest: str) -> None:
-        self._digest = digest
+    def __init__(self, tree: Tree, source: str, content: bytes) -> None:
+        self._content = content
         self._tree = tree
         self._source = source
         self._faults = Faults(source, tree.lines)
@@ -105,7 +106,8 @@ class _Assembly:
         stages = self._stages(top)
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
-        services = services_of(top, self._faults, self._tree.lines)
+        services, in_own_file = services_of(top, self._faults, self._tree.lines)
+        naming = naming_of(top, services, repositories.named, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
@@ -127,6 +129,7 @@ class _Assembly:
             vault=vault,
             grace_seconds=top.passwords.grace,
             services=services,
+            naming=naming,
             trust=trusted,
             anonymous=top.anonymous,
             tokens=TokenSettings(
@@ -149,7 +152,7 @@ class _Assembly:
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
             sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
-            digest=self._digest,
+            digest=Digest.of(self._content + in_own_file),
             source=self._source,
             lines={dotted(path): line for path, line in self._tree.lines.items()},
         )

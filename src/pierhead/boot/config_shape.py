@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_naming as naming_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
@@ -27,7 +28,9 @@ from pierhead.boot.settings import (
 )
 from pierhead.domain import limits
 from pierhead.domain.access import Right
+from pierhead.domain.catalogue import NEAR_MAX
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.naming import Action, NamePattern, NamingRule
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.trust import Wanted
 
@@ -42,6 +45,7 @@ _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
+_NAMING: Final = NamingRule(name="defaults")
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -177,6 +181,17 @@ class ServiceShape(Shape):
     description: Annotated[str, PlainValidator(values.text)] = ""
 
 
+class NamingShape(Shape):
+    name: Annotated[str, PlainValidator(values.text)] = ""
+    pattern: Annotated[tuple[NamePattern, ...], PlainValidator(naming_values.name_patterns)] = _NAMING.patterns
+    near: Annotated[int, PlainValidator(values.count(1, NEAR_MAX))] | None = None
+    action: Annotated[str, PlainValidator(values.choice(one.value for one in Action))] = _NAMING.action.value
+    message: Annotated[str, PlainValidator(values.text)] = ""
+    suggestion: Annotated[str, PlainValidator(values.text)] = ""
+    hint: Annotated[str, PlainValidator(values.text)] = ""
+    repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
+
+
 class TrustShape(Shape):
     issuer: Annotated[str, PlainValidator(claims.issuer_url)]
     audience: Annotated[tuple[str, ...], PlainValidator(claims.audiences)]
@@ -270,7 +285,8 @@ class TopShape(Shape):
     passwords: PasswordsShape = PasswordsShape()
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
-    services: dict[str, object] = {}
+    services: Annotated[dict[str, object] | Path, PlainValidator(naming_values.services)] = {}
+    naming: tuple[object, ...] = ()
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
@@ -301,6 +317,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ServiceShape,
+    NamingShape,
     TrustShape,
     TrustRuleShape,
     ReclaimShape,

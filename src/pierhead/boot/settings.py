@@ -19,6 +19,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.names import RepositoryName
+from pierhead.domain.naming import NamingRule
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.trust import TrustRule
 
@@ -273,6 +274,7 @@ class Settings:
     vault: VaultSection | None = None
     grace_seconds: int = 3600
     services: Catalogue = field(default_factory=Catalogue)
+    naming: tuple[NamingRule, ...] = ()
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)

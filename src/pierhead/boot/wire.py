@@ -27,6 +27,7 @@ from pierhead.commits.upload import save_uploads
 from pierhead.domain import limits
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
+from pierhead.domain.naming import Naming
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.connectors import Trust
@@ -244,4 +245,5 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])
+    stage_order = [(stage.name, stage.repository) for stage in settings.stages]
+    return Table(entries, str(settings.external), stage_order, Naming(settings.naming, settings.services))

@@ -10,6 +10,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -76,6 +77,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.FormUnreadable: Problem(400, "form_unreadable", "Form not understood"),
     r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
+    n.NameRefused: Problem(403, "name_refused", "Name is not used here"),
     a.BodyInvalid: Problem(
         400, "body_invalid", "Body not understood", "Mend what the message names, and send it again."
     ),

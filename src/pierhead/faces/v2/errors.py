@@ -6,6 +6,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -52,6 +53,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.FormUnreadable: (400, "UNSUPPORTED"),
     r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
+    n.NameRefused: (403, "DENIED"),
     # Of accounts; raised by the REST API only.
     a.BodyInvalid: (400, "UNSUPPORTED"),
     a.BodyTooLarge: (413, "SIZE_INVALID"),

@@ -7,6 +7,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -73,6 +74,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
     r.MethodUnsupported: (405, "This is not answered here"),
+    n.NameRefused: (403, "Images are not called so here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
 _HELPED_BY_SIGNING_IN: Final = (r.NotAuthenticated, r.ForgedRequest, r.SignOnRefused, r.TooManyLogins)
