@@ -13,8 +13,9 @@ from pierhead.adapters.oidc.source import IdTokens
 from pierhead.adapters.oidc.source import Issuer as Trusted
 from pierhead.domain.access import Principal, Right, Rule
 from pierhead.domain.patterns import Patterns
+from pierhead.domain.refusals_id_tokens import TokenNotAccepted
 from pierhead.domain.trust import TrustRule, Wanted
-from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, NotMine
 from tests.peers.issuer import Issuer
 
 AUDIENCE = "https://registry.example.com"
@@ -77,8 +78,11 @@ class House:
         claims = self.issuer.signer.claims(project)
         return self.issuer.signer.sign({**claims, "aud": AUDIENCE, **more})
 
-    async def ask(self, token: str) -> Principal | Checked | NotMine | Wrong:
-        return await self.source.verify(Credential("oidc", token))
+    async def ask(self, token: str) -> Principal | Checked | NotMine | TokenNotAccepted:
+        try:
+            return await self.source.verify(Credential("oidc", token))
+        except TokenNotAccepted as refusal:
+            return refusal
 
     async def enters(self, token: str) -> Checked:
         answer = await self.ask(token)
@@ -88,9 +92,9 @@ class House:
     async def refused(self, token: str) -> str:
         """The sentence."""
         answer = await self.ask(token)
-        assert isinstance(answer, Wrong), answer
-        assert token not in answer.why
-        return answer.why
+        assert isinstance(answer, TokenNotAccepted), answer
+        assert token not in f"{answer.message} {answer.through} {answer.about}"
+        return answer.message
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey
 
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import TokenNotTrusted
+from pierhead.domain.refusals_id_tokens import TokenNotAccepted, TokenNotTrusted
 from pierhead.domain.trust import TrustRule, Wanted
-from pierhead.ports.identity import Credential, IdentitySource, NotMine, Wrong
+from pierhead.ports.identity import Credential, IdentitySource, NotMine
 from tests.contracts.id_tokens import AUDIENCE, House, house, issuer, rules
 from tests.contracts.identity import IdentitySourceContract
 from tests.peers import forged
@@ -114,7 +114,7 @@ async def all_refused(house: House, tokens: Iterator[tuple[str, str]]) -> None:
     for name, token in tokens:
         seen += 1
         answer = await house.ask(token)
-        assert isinstance(answer, Wrong | NotMine), (name, answer)
+        assert isinstance(answer, TokenNotAccepted | NotMine), (name, answer)
         assert "Traceback" not in repr(answer), name
     assert seen > 5
     assert house.issuer.asked == before
@@ -145,7 +145,7 @@ async def test_row_86_thousands_of_unknown_keys_make_the_issuer_be_asked_once_a_
         tokens = [f"{forged.part({'alg': 'RS256', 'kid': f'k{n}'})}.{forged.part(claims)}.{head}" for n in range(2_000)]
         answers = await asyncio.gather(*(house.ask(token) for token in tokens[:100]))
         answers += [await house.ask(token) for token in tokens[100:]]
-        assert all(isinstance(answer, Wrong) for answer in answers)
+        assert all(isinstance(answer, TokenNotAccepted) for answer in answers)
         assert house.issuer.asked[KEYS] == minute
         house.clock.later += 61.0
 
@@ -169,7 +169,7 @@ async def test_row_90_monsters_are_refused_before_they_are_parsed(house: House) 
     deep = forged.part(b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
     big = "A" * (1 << 20)
     for token in (f"{deep}.{deep}.AAAA", f"{big}.{big}.{big}", f"a.{big}.a", f"{big}.a."):
-        assert isinstance(await house.ask(token), Wrong)
+        assert isinstance(await house.ask(token), TokenNotAccepted)
     assert time.monotonic() - started < 5
 
 

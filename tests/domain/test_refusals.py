@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from pierhead.domain import refusals, refusals_accounts
+from pierhead.domain import refusals, refusals_accounts, refusals_id_tokens
 from pierhead.domain.refusals import Refusal, RepositoryUnknown, Unavailable, shown
 
 HOSTILE = [
@@ -44,6 +44,8 @@ def made(kind: type[Refusal], text: str) -> Refusal:
         choices = typing.get_args(hints[name]) or (hints[name],)
         if hints[name] == Sequence[str]:
             arguments[name] = [text] * 7
+        elif hints[name] == Mapping[str, object]:
+            arguments[name] = {text: text}
         elif str in choices:
             arguments[name] = text
         elif bool in choices:
@@ -66,7 +68,7 @@ def test_a_refusal_is_one_line_that_ends(kind: type[Refusal], text: str) -> None
 
 def test_there_are_refusals_to_test() -> None:
     assert len(kinds()) >= 30
-    homes = {refusals.__name__, refusals_accounts.__name__}
+    homes = {home.__name__ for home in (refusals, refusals_accounts, refusals_id_tokens)}
     assert {kind.__module__ for kind in kinds() if kind.__module__.startswith("pierhead")} == homes
 
 

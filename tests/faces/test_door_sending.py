@@ -105,12 +105,15 @@ async def test_a_file_shorter_than_declared_cuts_the_connection(
         assert await line.ended() == b""
 
 
-async def test_a_short_file_that_fits_in_one_read_is_a_500_instead(blob: Path) -> None:
+async def test_a_short_file_that_fits_in_one_read_is_a_503_instead_and_told(blob: Path) -> None:
+    told: list[object] = []
+
     async def handler(ask: Ask) -> AnyAnswer:
-        return FileSlice(200, (), str(blob), SIZE - 10, 100)
+        return FileSlice(200, (), str(blob), SIZE - 10, 100, told.append, "this file")
 
     async with door(handler) as house:
-        assert (await (await house.line()).ask("/")).status == 500
+        assert (await (await house.line()).ask("/")).status == 503
+    assert told == ["this file"]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

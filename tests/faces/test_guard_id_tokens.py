@@ -9,7 +9,8 @@ import pytest
 
 from pierhead.adapters.system import SystemEntropy
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import NotAuthenticated, TokenNotTrusted, TooManyLogins, Unavailable
+from pierhead.domain.refusals import NotAuthenticated, TooManyLogins, Unavailable
+from pierhead.domain.refusals_id_tokens import TokenNotTrusted
 from pierhead.faces.door.guard import Guard
 from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
 from tests.faces.asked import login
@@ -77,7 +78,7 @@ async def test_who_has_no_time_left_is_not_remembered_at_all(house: House, secon
     assert not house.guard._known
 
 
-@pytest.mark.parametrize("fault", [Unavailable("The issuer is down."), TokenNotTrusted("trust.gitlab", "x", ["y"])])
+@pytest.mark.parametrize("fault", [Unavailable("The issuer is down."), TokenNotTrusted("trust.gitlab", "x", ["y"], {})])
 async def test_what_cannot_be_said_or_is_not_trusted_is_no_failed_login_and_not_remembered(
     house: House, fault: Exception
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.peers.images import image, write_layout
 from tests.peers.issuer import DISCOVERY, KEYS, Issuer
 from tests.peers.pierhead import Pierhead
 from tests.peers.processes import PeerFailed, wait_until
-from tests.peers.wire import Wire
+from tests.peers.wire import Answer, Wire
 from tests.promises.houses import DEV, GROUP, UAT
 from tests.promises.jobs import AUDIENCE, SERVER, SHARED, Place, denied, trusting
 from tests.promises.shop import pushed_digest, runnable
@@ -26,6 +27,13 @@ from tests.promises.shop import pushed_digest, runnable
 def place() -> Iterator[Place]:
     with Issuer() as issuer, Pierhead(trusting(issuer.url)) as server:
         yield Place(server, issuer)
+
+
+@pytest.fixture
+def quiet(place: Place) -> Iterator[Place]:
+    """Whose record tells of no failed login yet: like ones of a minute are told once."""
+    with Pierhead(trusting(place.issuer.url)) as server:
+        yield Place(server, place.issuer)
 
 
 # --- real clients ----------------------------------------------------------------------------------------------------
@@ -211,6 +219,80 @@ def test_row_98_a_token_opens_nothing_once_it_ended_though_it_did_a_moment_ago(p
         wire.request("GET", "/v2/").expect(200)
         wait_until(lambda: wire.request("GET", "/v2/").status == 401, 15, "the end of the token")
         assert "it ended" in wire.request("GET", "/v2/").message
+
+
+# --- what is told of them --------------------------------------------------------------------------------------------
+
+
+def failed(place: Place) -> list[dict[str, Any]]:
+    """Failed logins in the record, newest first."""
+    with place.server.wire("main") as wire:
+        found: list[dict[str, Any]] = wire.request("GET", "/api/v1/audit?kind=login%20failed&limit=100").json()["items"]
+    return found
+
+
+def told(place: Place, words: str) -> dict[str, Any]:
+    """The newest failed login whose reason holds these words, once there is one."""
+    wait_until(lambda: any(words in str(event["reason"]) for event in failed(place)), 20, words)
+    return next(one for one in failed(place) if words in str(one["reason"]))
+
+
+def to_token_endpoint(place: Place, token: str) -> Answer:
+    with Wire(place.server.port(DEV), "oidc", token) as wire:
+        return wire.request("GET", "/token?service=x")
+
+
+def by_form(place: Place, token: str) -> Answer:
+    form = urlencode({"grant_type": "password", "username": "oidc", "password": token})
+    with Wire(place.server.port(DEV)) as wire:
+        return wire.request("POST", "/token", form.encode())
+
+
+def to_rest(place: Place, token: str) -> Answer:
+    with Wire(place.server.port(), "oidc", token) as wire:
+        return wire.request("GET", "/api/v1/status")
+
+
+def to_metrics(place: Place, token: str) -> Answer:
+    with Wire(place.server.port(), "oidc", token) as wire:
+        return wire.request("GET", "/metrics", headers={"X-Forwarded-For": "192.0.2.9"})
+
+
+@pytest.mark.parametrize(
+    ("project", "way"),
+    list(enumerate([Place.ping, to_token_endpoint, by_form, to_rest, to_metrics], 3_001)),
+    ids=["images", "token", "form", "rest", "metrics"],
+)
+def test_each_way_in_tells_the_record_of_a_token_that_no_rule_trusts(
+    place: Place, project: int, way: Callable[[Place, str], Answer]
+) -> None:
+    token = place.token(project)
+    assert way(place, token).status == 403
+    event = told(place, f"`project_id` is `{project}`, which fits no rule")
+    assert (event["account"], event["known"], event["address"]) == (None, False, "127.0.0.1")
+    through = event["through"]
+    assert (through["how"], through["issuer"], through["rules"]) == ("id_token", place.issuer.url, [])
+    assert through["name"] == f"gitlab:project/{project}"
+    assert not any(part in str(event) for part in token.split("."))
+
+
+def test_a_token_that_does_not_hold_is_told_with_its_issuer_and_without_itself(quiet: Place) -> None:
+    token = quiet.token(lives=-100)
+    quiet.ping(token).expect(401)
+    event = told(quiet, "it ended")
+    assert (event["account"], event["known"], event["address"]) == (None, False, "127.0.0.1")
+    assert event["through"] == {"how": "id_token", "issuer": quiet.issuer.url}
+    assert not any(part in str(event) for part in token.split("."))
+
+
+def test_forged_tokens_that_all_say_something_else_are_a_few_rows(quiet: Place) -> None:
+    for number in range(60):
+        quiet.ping(quiet.token(iss=f"https://issuer-{number}.example.com")).expect(401)
+    quiet.ping(quiet.token(exp=1, nbf=2, iat="flood")).expect(401)
+    told(quiet, "`iat`")
+    assert len(failed(quiet)) < 10
+    event = told(quiet, "issuer-0.example.com")
+    assert "issuer" not in event["through"], "what it says of itself is proved by nothing"
 
 
 def test_no_token_is_written_down_anywhere(place: Place) -> None:

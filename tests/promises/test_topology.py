@@ -15,7 +15,7 @@ from tests.peers.processes import wait_until
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Wire
 from tests.promises.houses import DEV, GROUP, PROD, UAT
-from tests.promises.shared_house import SECRETS, SHARED_PORTS, as_account, example
+from tests.promises.shared_house import PROXY, SECRETS, SHARED_PORTS, as_account, example
 
 
 @pytest.fixture(scope="module")

@@ -55,11 +55,13 @@ class Background:
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
         reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
+        verify = Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS)
+        self.doubts.wake = verify.wake
         self.loops = [
             Loop("reclaim", self.reclaim, times.every_seconds),
             Loop("uploads", reap, times.every_seconds),
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
-            Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS),
+            verify,
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),

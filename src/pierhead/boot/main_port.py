@@ -38,7 +38,7 @@ class MainPort:
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
         storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
-        self.ops = Ops(house.guard, self, storage, house.ids, log)
+        self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self.web = web_of(house)
         self.tail = Tail(house.store)
         desk, visitors, told = house.logins.desk, house.visitors, house.told

@@ -52,18 +52,23 @@ class Talk:
 def talks(command: Callable[Concatenate[Talk, P], None]) -> Callable[P, None]:
     """Adds ``--server``, ``-o`` and ``--no-color``; the command gets a ``Talk`` first. A fault ends it with 1: one line
     on standard error, and with ``-o json`` the server's problem document on standard output."""
+    form = click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table",
+                        show_default=True, help="A table for people, or JSON for programs.")  # fmt: skip
+    return form(talking(command))
+
+
+def talking(command: Callable[Concatenate[Talk, P], None]) -> Callable[P, None]:
+    """The same for a command that has an ``-o`` of its own."""
 
     @click.option("--server", envvar="PIERHEAD_SERVER", default=DEFAULT_SERVER, show_envvar=True, show_default=True,
                   metavar="URL", help="The server's main port.")  # fmt: skip
-    @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
-                  help="A table for people, or JSON for programs.")  # fmt: skip
     @click.option("--no-color", "color", is_flag=True, flag_value=False, default=True, help="Plain text.")
     @click.option("--user", envvar="PIERHEAD_USER", show_envvar=True, metavar="NAME", help="The account.")
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         import os
 
-        server, form = str(kwargs.pop("server")), kwargs.pop("form")
+        server, form = str(kwargs.pop("server")), kwargs.pop("form", "table")
         color, user = bool(kwargs.pop("color")), kwargs.pop("user")
         as_json = form == "json"
         try:

@@ -267,17 +267,6 @@ class Denied(Refusal):
         )
 
 
-class TokenNotTrusted(Refusal):
-    """A token whose signature holds, and that no trust rule is about. ``where`` is the issuer's key in the config."""
-
-    def __init__(self, where: str, why: str, looked_at: Sequence[str]) -> None:
-        super().__init__(
-            f"The id_token is genuine, but no rule of {where} fits it: {why}.",
-            trust=where,
-            looked_at=list(looked_at),
-        )
-
-
 class TagDenied(Refusal):
     def __init__(self, account: str, what: str, tag: str, allowed: Sequence[str]) -> None:
         super().__init__(

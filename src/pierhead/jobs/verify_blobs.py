@@ -7,9 +7,11 @@ blob that is damaged is taken out of sight (``commits/damage.py``); clients see 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,20 +28,24 @@ from pierhead.ports.metadata.values import BlobId, BlobRow
 JOB: Final = "verify"
 CURSOR: Final = "verify.cursor"
 _PIECE: Final = 1 << 20
+_DAMAGED: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Doubts:
-    """Digests whose bytes somebody could not read whole: they are looked at before all others."""
+    """Digests whose bytes somebody could not read whole: they are looked at before all others, and at once."""
 
     waiting: dict[Digest, None] = field(default_factory=dict)
+    wake: Callable[[], None] = lambda: None
+    """Ends the pause of who looks at them."""
 
     def add(self, digest: Digest) -> None:
         """Does nothing when very many wait: the walk comes by in any case."""
         if len(self.waiting) < limits.VERIFY_ROWS_PER_STEP:
             self.waiting[digest] = None
+            self.wake()
 
     def take(self) -> list[Digest]:
         """All of them, which wait no more."""
@@ -74,7 +80,7 @@ class VerifyBlobs:
     async def _doubted(self) -> int:
         """Each worker looks at what its own clients met. Returns how many were lost."""
         lost = 0
-        for digest in self.doubts.take():
+        for digest in self.doubts.take():  # what is not got to for an error is doubted again by who pulls it next
             row = await self.store.lookups.known(digest)
             if row is not None and row.body is None and row.generation:
                 lost += await self._lost(row)
@@ -146,9 +152,13 @@ def _read_through(path: str, digest: Digest, size: int) -> str | None:
             while piece := file.read(_PIECE):
                 hasher.update(piece)
                 read += len(piece)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not os.path.isdir(os.path.dirname(path)):  # drawn at the first start: what is away is the whole disk
+            raise StoreFailed("the folders of blobs are not there") from error
         return "its file is gone"
     except OSError as error:
+        if error.errno not in _DAMAGED:  # no descriptors, no memory, no leave: that says nothing of the bytes
+            raise StoreFailed(f"stored blobs cannot be read (errno {error.errno})") from error
         return f"its file cannot be read (errno {error.errno})"
     if read != size:
         return f"its file has {read} bytes instead of {size}"

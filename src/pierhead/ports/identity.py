@@ -61,8 +61,9 @@ class IdentitySource(Protocol):
         """Takes the same time for accounts that are there and those that are not. A Principal may be remembered for
         ``limits.CREDENTIAL_CACHE_SECONDS``.
 
-        Raises Unavailable where somebody outside would have to be asked and does not answer, and TokenNotTrusted for a
-        token that is genuine and that no rule is about; neither counts as a failed login, nor is remembered.
+        Raises Unavailable where somebody outside would have to be asked and does not answer, TokenNotAccepted for a
+        token of a job that does not hold, and TokenNotTrusted for one that is genuine and that no rule is about. None
+        of them slows down other logins, nor is remembered.
         """
 
 

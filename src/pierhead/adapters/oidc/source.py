@@ -9,10 +9,11 @@ from typing import Final
 from pierhead.adapters.oidc.ring import KeyRing
 from pierhead.adapters.oidc.token import NotAccepted, Token, check, read, verify
 from pierhead.domain.access import Principal
-from pierhead.domain.refusals import TokenNotTrusted, shown
+from pierhead.domain.refusals import shown
+from pierhead.domain.refusals_id_tokens import TokenNotAccepted, TokenNotTrusted
 from pierhead.domain.trust import TrustRule, holding, looked_at, subject_of, texts_at, why_none
 from pierhead.ports.clock import Clock
-from pierhead.ports.identity import Checked, Credential, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, NotMine
 
 # What the audit is told, by the claims of GitLab and GitHub; the first that is there counts.
 _TOLD: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,20 +52,22 @@ class IdTokens:
         self._issuers = {one.url: one for one in issuers}
         self._clock = clock
 
-    async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
+    async def verify(self, credential: Credential) -> Principal | Checked | NotMine:
         """No key is asked for on behalf of a token that would be refused with any key."""
         if not credential.is_id_token:
             return NotMine()
+        told: dict[str, object] = {"how": "id_token"}
         try:
-            return await self._checked(read(credential.password))
+            return await self._checked(read(credential.password), told)
         except NotAccepted as fault:
-            return Wrong(f"The id_token is not accepted: {fault.why}.")
+            raise TokenNotAccepted(fault.why, fault.about, told) from None
 
-    async def _checked(self, token: Token) -> Checked:
-        """Raises NotAccepted, Unavailable, TokenNotTrusted."""
+    async def _checked(self, token: Token, told: dict[str, object]) -> Checked:
+        """``told`` gets the issuer once that is one of ours. Raises NotAccepted, Unavailable, TokenNotTrusted."""
         issuer = self._issuers.get(token.issuer) if isinstance(token.issuer, str) else None
         if issuer is None:
-            raise NotAccepted(f"nobody is trusted here under its issuer, {shown(str(token.issuer))} (`iss`)")
+            raise NotAccepted(f"nobody is trusted here under its issuer, {shown(str(token.issuer))} (`iss`)", "iss")
+        told["issuer"] = issuer.url
         left = check(
             token,
             audiences=issuer.audiences,
@@ -76,14 +79,15 @@ class IdTokens:
         if key is None:
             again = issuer.ring.seconds_until_asked()
             raise NotAccepted(
-                f"{issuer.url} has no such key (`kid`). If it is new, it is known here in {again} s at most"
+                f"{issuer.url} has no such key (`kid`). If it is new, it is known here in {again} s at most", "kid"
             )
         verify(token, key)
+        name = f"{issuer.name}:{subject_of(token.claims)}"
         rules = holding(issuer.rules, token.claims)
         if not rules:
             why = why_none(issuer.rules, token.claims)
-            raise TokenNotTrusted(issuer.where, why, looked_at(issuer.rules))
-        name = f"{issuer.name}:{subject_of(token.claims)}"
+            told = {"name": name, **_through(issuer, token, ())}
+            raise TokenNotTrusted(issuer.where, why, looked_at(issuer.rules), told)
         given = tuple(dict.fromkeys(rule.rule for rule in rules))
         return Checked(Principal(name, given, through=_through(issuer, token, rules)), left)
 

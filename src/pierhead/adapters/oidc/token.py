@@ -27,11 +27,12 @@ _FOREIGN_KEYS: Final = ("jwk", "jku", "x5u", "x5c")
 
 
 class NotAccepted(Exception):
-    """``why`` goes on after "The id_token is not accepted: "."""
+    """``why`` goes on after "The id_token is not accepted: "; ``about`` is one word for it, of a few."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, about: str = "form") -> None:
         super().__init__(why)
         self.why = why
+        self.about = about
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,17 @@ def check(token: Token, *, audiences: Collection[str], algorithms: Collection[st
     allowed = [name for algorithm in algorithms for name in MODELS[algorithm]]
     if token.algorithm not in allowed:
         raise NotAccepted(
-            f"it is signed with `{shown(token.algorithm)[:20]}`, and only {', '.join(algorithms)} are taken"
+            f"it is signed with `{shown(token.algorithm)[:20]}`, and only {', '.join(algorithms)} are taken", "alg"
         )
     _check_audience(token.claims, audiences)
     ends, issued = _instant(token.claims, "exp"), _instant(token.claims, "iat")
     begins = _instant(token.claims, "nbf") if "nbf" in token.claims else issued
     if ends + leeway <= now:
-        raise NotAccepted(f"it ended {int(now - ends)} s ago (`exp`). Take the token of a job that runs")
+        raise NotAccepted(f"it ended {int(now - ends)} s ago (`exp`). Take the token of a job that runs", "exp")
     if begins - leeway > now:
-        raise NotAccepted(f"it is not valid before {int(begins - now)} s from now (`nbf`). Compare the clocks")
+        raise NotAccepted(f"it is not valid before {int(begins - now)} s from now (`nbf`). Compare the clocks", "nbf")
     if issued - leeway > now:
-        raise NotAccepted(f"it was issued {int(issued - now)} s in the future (`iat`). Compare the clocks")
+        raise NotAccepted(f"it was issued {int(issued - now)} s in the future (`iat`). Compare the clocks", "iat")
     return ends - now
 
 
@@ -116,11 +117,12 @@ def _check_audience(claims: Mapping[str, object], audiences: Collection[str]) ->
     said = claims.get("aud")
     several = said if isinstance(said, list) else [said]
     if not several or not all(isinstance(one, str) for one in several):
-        raise NotAccepted("it does not say whom it is for (`aud`)")
+        raise NotAccepted("it does not say whom it is for (`aud`)", "aud")
     if not any(one in audiences for one in several):
         told = ", ".join(shown(str(one)) for one in several[:3])
         raise NotAccepted(
-            f"it is for {told} (`aud`), and this is {' or '.join(audiences)}. Ask for an id_token with that audience"
+            f"it is for {told} (`aud`), and this is {' or '.join(audiences)}. Ask for an id_token with that audience",
+            "aud",
         )
 
 
@@ -128,7 +130,7 @@ def _instant(claims: Mapping[str, object], name: str) -> int:
     """Whole seconds since 1970 (RFC 7519 would allow fractions; no issuer sends them)."""
     found = claims.get(name)
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _INSTANT_MAX:
-        raise NotAccepted(f"its `{name}` is {'missing' if found is None else 'no time in whole seconds'}")
+        raise NotAccepted(f"its `{name}` is {'missing' if found is None else 'no time in whole seconds'}", name)
     return found
 
 
@@ -141,4 +143,4 @@ def verify(token: Token, key: SigningKey) -> None:
             return
     except (JoseError, ValueError, TypeError):
         pass
-    raise NotAccepted("its signature is not the issuer's")
+    raise NotAccepted("its signature is not the issuer's", "signature")

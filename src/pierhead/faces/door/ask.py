@@ -5,16 +5,26 @@ Faces know this file and nothing of the HTTP server behind it. A handler takes a
 :class:`Stream` (pieces that arrive one after another).
 """
 
+import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from pierhead.faces.door.tap import Tap
 
 Headers: TypeAlias = Sequence[tuple[str, str]] | Mapping[str, str]
 
 PIECES_BYTES_MAX = 1 << 20
+
+
+# What a disk says of bytes that it has not any more: gone, unreadable, or not what was written (btrfs, ext4, zfs).
+_BROKEN: Final = frozenset({errno.ENOENT, errno.EIO, errno.EBADMSG, errno.EUCLEAN})
+
+
+def is_broken(error: Exception) -> bool:
+    """Whether it tells of a file that is damaged, and not of a machine that has no descriptors or memory left."""
+    return isinstance(error, EOFError) or (isinstance(error, OSError) and error.errno in _BROKEN)
 
 
 class Gone(Exception):
@@ -46,13 +56,18 @@ class Answer:
 class FileSlice:
     """``count`` bytes of a file from ``offset``. The door opens a path itself; a file descriptor is handed over
     and the door closes it, whatever happens. A file that turns out shorter cuts the connection, so that no client
-    takes the part for the whole."""
+    takes the part for the whole.
+
+    ``broken`` is called with ``what`` if the file is not there, cannot be read, or is shorter: two fields and no
+    closure, since every pull of a blob makes one of these."""
 
     status: int
     headers: Headers
     path: str | int
     offset: int
     count: int
+    broken: Callable[[Any], None] | None = None
+    what: object = None
 
 
 @dataclass(slots=True)

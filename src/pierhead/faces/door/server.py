@@ -17,7 +17,18 @@ from aiohttp import EMPTY_PAYLOAD, web
 from aiohttp.http import RawRequestMessage
 
 from pierhead.faces.door import heads
-from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, Fields, FileSlice, Gone, Handler, Stream, TooLarge
+from pierhead.faces.door.ask import (
+    Answer,
+    AnyAnswer,
+    Ask,
+    Fields,
+    FileSlice,
+    Gone,
+    Handler,
+    Stream,
+    TooLarge,
+    is_broken,
+)
 from pierhead.faces.door.bounds import Room, Settings
 from pierhead.faces.door.connection import Connection
 from pierhead.faces.door.sending import Lost, Sender
@@ -157,13 +168,15 @@ class _Door(web.Server):
             conn.cut()
             return answer.status if sender.started else 0
         except Exception as error:
+            if isinstance(answer, FileSlice) and answer.broken is not None and is_broken(error):
+                answer.broken(answer.what)
             if sender.started:
                 sender.ends = True
                 self._shared.failed("An answer broke off, the connection was cut", error)
                 conn.cut()
                 return answer.status
-            # The disk, or the number of open files: another moment, or another replica, may well have it.
-            instead = heads.UNREADABLE if isinstance(error, OSError) else heads.BROKEN
+            # The disk, a file that was cut, too many open files: another moment, or another replica, may well have it.
+            instead = heads.UNREADABLE if isinstance(error, OSError | EOFError) else heads.BROKEN
             self._shared.failed(f"An answer failed, the client got {instead.status}", error)
         try:
             sender.answer(instead)

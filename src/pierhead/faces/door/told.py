@@ -9,8 +9,10 @@ from typing import Final
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import MethodUnsupported, Refusal, TooManyLogins
+from pierhead.domain.refusals_id_tokens import TokenNotAccepted, TokenNotTrusted
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.circumstances import circumstances
+from pierhead.faces.door.connectors import address_of
 from pierhead.faces.door.ids import RequestIds
 from pierhead.jobs.keep_record import Recorder
 from pierhead.ports.clock import Clock
@@ -48,20 +50,38 @@ class Told:
         self._recorder.put("login", who.name, circumstances(ask, who, self._ids))
 
     def wrong(self, ask: Ask, place: str, name: str, refusal: Refusal) -> None:
-        """A credential does not hold, or was not looked at since too many came."""
+        """A credential does not hold, or was not looked at since too many came.
+
+        Of a token of a job, what is wrong with it is a key by one word: the sentence may quote the token, and whoever
+        sends one could otherwise make every event of a minute another one.
+        """
         known = self.knows(name)
         account = name if known else ""
         self._logins.pop((account, place), None)
         many = isinstance(refusal, TooManyLogins)
         reason = "There were too many failed logins before." if many else refusal.message
-        what = {"reason": reason, "known": known}
-        body = {**what, **circumstances(ask, None, self._ids)}
-        self._recorder.put_repeated((account, place, reason), "login failed", account, body)
+        body = {"reason": reason, "known": known, **circumstances(ask, None, self._ids)}
+        key: tuple[object, ...] = (account, place, reason)
+        if isinstance(refusal, TokenNotAccepted):
+            body["through"] = dict(refusal.through)
+            key = (account, place, refusal.about, refusal.through.get("issuer"))
+        self._recorder.put_repeated(key, "login failed", account, body)
+
+    def untrusted(self, ask: Ask, refusal: TokenNotTrusted) -> None:
+        """A token of a job is genuine, and no rule is about it: that is a failed login too."""
+        through = dict(refusal.through)
+        body = {"reason": refusal.message, "known": False, **circumstances(ask, None, self._ids), "through": through}
+        key = (address_of(ask), "trust", through.get("name"))
+        self._recorder.put_repeated(key, "login failed", "", body)
 
     # --- for faces ---------------------------------------------------------------------------------------------------
 
     def refused(self, ask: Ask, who: Principal | None, refusal: Refusal, status: int) -> None:
-        """An account was told that it may not: 403, 405 and 409, whatever it was."""
+        """An account was told that it may not: 403, 405 and 409, whatever it was. Guards let TokenNotTrusted pass
+        untold, so faces give every refusal here, also where ``who`` is None."""
+        if isinstance(refusal, TokenNotTrusted):
+            self.untrusted(ask, refusal)
+            return
         if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported):
             return
         note = ask.note

@@ -109,7 +109,7 @@ METRICS: Final = (
     Described("pierhead_log_lines_dropped_total", "counter", ("log",), "Log lines that nobody took in time."),
 )
 _BY_NAME: Final = {metric.name: metric for metric in METRICS}
-_LOGIN: Final = frozenset({"NotAuthenticated", "TooManyLogins", "TokenNotTrusted", "Denied"})
+_LOGIN: Final = frozenset({"NotAuthenticated", "TooManyLogins", "TokenNotAccepted", "TokenNotTrusted", "Denied"})
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
@@ -62,7 +63,6 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.ScopeMissing: Problem(401, "scope_missing", "Token was not asked for this", "Ask for another token."),
     r.TooManyLogins: Problem(429, "too_many_logins", "Too many failed logins"),
     r.Denied: Problem(403, "denied", "Not allowed", "Ask an administrator, or use another account."),
-    r.TokenNotTrusted: Problem(403, "token_not_trusted", "No trust rule fits", "Look at docs/ci-trust.md."),
     r.TagDenied: Problem(403, "tag_denied", "Tag not allowed"),
     r.StageFilledByPromotion: Problem(403, "stage_filled_by_promotion", "Filled by promotion only"),
     r.TagWrittenOnce: Problem(409, "tag_written_once", "Tag is written once"),
@@ -78,6 +78,8 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
     n.NameRefused: Problem(403, "name_refused", "Name is not used here"),
+    t.TokenNotAccepted: Problem(401, "token_not_accepted", "Token not accepted", "Look at docs/ci-trust.md."),
+    t.TokenNotTrusted: Problem(403, "token_not_trusted", "No trust rule fits", "Look at docs/ci-trust.md."),
     a.BodyInvalid: Problem(
         400, "body_invalid", "Body not understood", "Mend what the message names, and send it again."
     ),

@@ -10,6 +10,7 @@ from pierhead.actions.inspect_image import Inspection, ListedChild
 from pierhead.actions.list_images import ListedImage
 from pierhead.actions.list_kept_tags import KeptTag
 from pierhead.actions.measure_storage import Storage
+from pierhead.domain.build_cache import build_cache_of
 from pierhead.domain.digest import Descriptor
 from pierhead.domain.manifest import Index
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -81,6 +82,7 @@ def inspection(found: Inspection, repository: RepositoryName, name: ImageName, a
     layers: Sequence[Descriptor] = () if isinstance(manifest, Index) else manifest.layers
     config = None if isinstance(manifest, Index) else manifest.config
     kind = "index" if index else _kind(manifest.artifact_type, config)
+    cache = build_cache_of(name, found.stored.digest if asked is None else asked, manifest)
     return {
         "repository": repository,
         "image": name,
@@ -88,6 +90,7 @@ def inspection(found: Inspection, repository: RepositoryName, name: ImageName, a
         "member": found.member,
         "digest": found.stored.digest,
         "kind": kind,
+        "build_cache": None if cache is None else cache.value,
         "media_type": found.stored.media_type,
         "artifact_type": manifest.artifact_type or None if kind != "image" else None,
         "manifest_size": len(found.stored.body),

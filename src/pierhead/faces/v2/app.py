@@ -16,6 +16,7 @@ from pierhead.faces.door.ids import HEADER, RequestIds
 from pierhead.faces.door.told import Told
 from pierhead.faces.v2 import blobs, lists, manifests, uploads
 from pierhead.faces.v2.asked import Asked
+from pierhead.faces.v2.blobs import Doubt
 from pierhead.faces.v2.challenge import Challenger
 from pierhead.faces.v2.errors import JSON, VERSION, refused, unavailable
 from pierhead.faces.v2.pulls import telling_pulls
@@ -30,7 +31,6 @@ VERBS: Final[dict[tuple[Kind, str], Verb]] = {
     (Kind.MANIFEST, "HEAD"): manifests.head,
     (Kind.MANIFEST, "PUT"): manifests.put,
     (Kind.MANIFEST, "DELETE"): manifests.delete,
-    (Kind.BLOB, "GET"): blobs.get,
     (Kind.BLOB, "HEAD"): blobs.head,
     (Kind.BLOB, "DELETE"): blobs.delete,
     (Kind.UPLOADS, "POST"): uploads.begin,
@@ -52,13 +52,16 @@ _REMEMBERED_CHARACTERS_MAX: Final = 512
 
 
 class V2:
-    """A handler for the door. ``table`` is replaced whole when the configuration changes."""
+    """A handler for the door. ``table`` is replaced whole when the configuration changes; ``doubt`` is told of blobs
+    whose file turns out to be damaged."""
 
-    def __init__(self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger, told: Told) -> None:
+    def __init__(
+        self, table: Table, guard: Guard, ids: RequestIds, challenger: Challenger, told: Told, doubt: Doubt
+    ) -> None:
         self.table = table
         self.challenger = challenger
         self._told = told
-        self._verbs = VERBS
+        self._verbs = self._untold = {**VERBS, (Kind.BLOB, "GET"): blobs.getting(doubt)}
         self._ids = ids
         self.guard = guard
         self._routes: dict[
@@ -74,7 +77,7 @@ class V2:
     def tell_pulls(self, every: int) -> None:
         """From now on one of ``every`` pulls of a manifest is told to the record; 0 is none, and costs nothing."""
         told = {(Kind.MANIFEST, "GET"): telling_pulls(self._told, every)} if every else {}
-        self._verbs = {**VERBS, **told}
+        self._verbs = {**self._untold, **told}
 
     async def __call__(self, ask: Ask) -> AnyAnswer:
         """Never raises a refusal: each becomes its answer."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from pierhead.actions.delete_content import delete_blob_link
 from pierhead.actions.pull_blob import pull_blob
 from pierhead.domain.digest import Digest
 from pierhead.domain.ranges import Slice, parse_range
-from pierhead.faces.door.ask import Answer, AnyAnswer, FileSlice, Stream
+from pierhead.faces.door.ask import Answer, AnyAnswer, FileSlice, Stream, is_broken
 from pierhead.faces.v2.asked import Asked
 from pierhead.faces.v2.errors import VERSION
 from pierhead.ports.blobs import SendBytes
 from pierhead.repositories.kind import ComingBlob, StoredBlob
+
+Doubt = Callable[[Digest], None]
 
 _BYTES: Final = ("Content-Type", "application/octet-stream")
 _RANGES: Final = ("Accept-Ranges", "bytes")
@@ -24,26 +27,30 @@ _BOUNDARY: Final = "pierhead-byte-ranges"
 _PIECE: Final = 256 * 1024
 
 
-async def get(asked: Asked) -> AnyAnswer:
-    """The bytes, a range of them, or several."""
-    digest = Digest.parse(asked.item)
-    found = await pull_blob(asked.table, asked.entry, asked.who, asked.image, digest, head=False)
-    ask = asked.ask
-    ask.note["member"] = found.member
-    headers = _headers(digest)
-    if asked.knows(digest):
-        return Answer(304, headers)
-    wanted = ask.get("Range")
-    if wanted is None or (ask.get("If-Range") or f'"{digest}"') != f'"{digest}"':
-        return _part(found, 200, headers, 0, found.size)
-    slices = parse_range(wanted, found.size)
-    if slices is None:
-        return _part(found, 200, headers, 0, found.size)
-    if isinstance(slices, Slice):
-        last = slices.start + slices.count - 1
-        headers.append(("Content-Range", f"bytes {slices.start}-{last}/{found.size}"))
-        return _part(found, 206, headers, slices.start, slices.count)
-    return _several(found, headers, slices)
+def getting(doubt: Doubt) -> Callable[[Asked], Awaitable[AnyAnswer]]:
+    """GET: the bytes, a range of them, or several. ``doubt`` is told of a blob whose file turns out to be damaged."""
+
+    async def get(asked: Asked) -> AnyAnswer:
+        digest = Digest.parse(asked.item)
+        found = await pull_blob(asked.table, asked.entry, asked.who, asked.image, digest, head=False)
+        ask = asked.ask
+        ask.note["member"] = found.member
+        headers = _headers(digest)
+        if asked.knows(digest):
+            return Answer(304, headers)
+        wanted = ask.get("Range")
+        if wanted is None or (ask.get("If-Range") or f'"{digest}"') != f'"{digest}"':
+            return _part(found, 200, headers, 0, found.size, doubt, digest)
+        slices = parse_range(wanted, found.size)
+        if slices is None:
+            return _part(found, 200, headers, 0, found.size, doubt, digest)
+        if isinstance(slices, Slice):
+            last = slices.start + slices.count - 1
+            headers.append(("Content-Range", f"bytes {slices.start}-{last}/{found.size}"))
+            return _part(found, 206, headers, slices.start, slices.count, doubt, digest)
+        return _several(found, headers, slices, partial(doubt, digest))
+
+    return get
 
 
 async def head(asked: Asked) -> Answer:
@@ -75,16 +82,24 @@ def _headers(digest: Digest) -> list[tuple[str, str]]:
 
 
 def _part(
-    found: StoredBlob | ComingBlob, status: int, headers: list[tuple[str, str]], start: int, count: int
+    found: StoredBlob | ComingBlob,
+    status: int,
+    headers: list[tuple[str, str]],
+    start: int,
+    count: int,
+    doubt: Doubt,
+    digest: Digest,
 ) -> AnyAnswer:
     if isinstance(found, ComingBlob):
         return Stream(status, headers, found.source.pieces(start, count), count)
     if isinstance(found.delivery, SendBytes):
         return Answer(status, headers, memoryview(found.delivery.body)[start : start + count])
-    return FileSlice(status, headers, found.delivery.path, start, count)
+    return FileSlice(status, headers, found.delivery.path, start, count, doubt, digest)
 
 
-def _several(found: StoredBlob | ComingBlob, headers: list[tuple[str, str]], slices: list[Slice]) -> Stream:
+def _several(
+    found: StoredBlob | ComingBlob, headers: list[tuple[str, str]], slices: list[Slice], broken: Callable[[], None]
+) -> Stream:
     """multipart/byteranges, which podman's partial pulls ask for."""
     parts: list[tuple[bytes, Slice]] = []
     for one in slices:
@@ -97,14 +112,21 @@ def _several(found: StoredBlob | ComingBlob, headers: list[tuple[str, str]], sli
     length = sum(len(head) + one.count for head, one in parts) + len(end)
     kept = [header for header in headers if header is not _BYTES]
     kept.append(("Content-Type", f"multipart/byteranges; boundary={_BOUNDARY}"))
-    return Stream(206, kept, _pieces(found, parts, end), length)
+    return Stream(206, kept, _pieces(found, parts, end, broken), length)
 
 
-async def _pieces(found: StoredBlob | ComingBlob, parts: list[tuple[bytes, Slice]], end: bytes) -> AsyncIterator[bytes]:
-    for head, one in parts:
-        yield head
-        async for piece in _read(found, one.start, one.count):
-            yield piece
+async def _pieces(
+    found: StoredBlob | ComingBlob, parts: list[tuple[bytes, Slice]], end: bytes, broken: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    try:
+        for head, one in parts:
+            yield head
+            async for piece in _read(found, one.start, one.count):
+                yield piece
+    except (OSError, EOFError) as error:
+        if is_broken(error):
+            broken()
+        raise
     yield end
 
 
@@ -120,7 +142,7 @@ async def _read(found: StoredBlob | ComingBlob, start: int, count: int) -> Async
             while count:
                 piece = await asyncio.to_thread(os.pread, fd, min(count, _PIECE), start)
                 if not piece:
-                    return
+                    raise EOFError("a file is shorter than the slice asked for")
                 yield piece
                 start += len(piece)
                 count -= len(piece)

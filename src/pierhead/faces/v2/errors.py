@@ -6,6 +6,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
@@ -38,7 +39,6 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.ScopeMissing: (401, "UNAUTHORIZED"),
     r.TooManyLogins: (429, "TOOMANYREQUESTS"),
     r.Denied: (403, "DENIED"),
-    r.TokenNotTrusted: (403, "DENIED"),
     r.TagDenied: (403, "DENIED"),
     r.StageFilledByPromotion: (403, "DENIED"),
     r.TagWrittenOnce: (409, "DENIED"),
@@ -54,6 +54,8 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
     n.NameRefused: (403, "DENIED"),
+    t.TokenNotAccepted: (401, "UNAUTHORIZED"),
+    t.TokenNotTrusted: (403, "DENIED"),
     # Of accounts; raised by the REST API only.
     a.BodyInvalid: (400, "UNSUPPORTED"),
     a.BodyTooLarge: (413, "SIZE_INVALID"),

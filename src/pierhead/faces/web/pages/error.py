@@ -7,6 +7,7 @@ from typing import Final
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
+from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
@@ -50,7 +51,8 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.ScopeMissing: (401, "The token was not asked for this"),
     r.TooManyLogins: (429, "Too many tries"),
     r.Denied: (403, "You may not do this"),
-    r.TokenNotTrusted: (403, "No rule is about this token"),
+    t.TokenNotAccepted: (401, "This token does not hold"),
+    t.TokenNotTrusted: (403, "No rule is about this token"),
     r.TagDenied: (403, "You may not use this tag"),
     r.StageFilledByPromotion: (403, "Filled by promotion only"),
     r.TagWrittenOnce: (409, "The tag is written once"),
