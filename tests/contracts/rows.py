@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -80,6 +80,14 @@ class Shelf:
         parsed = parse(body, None)
         place = (self.repository.id, self.repository.name, self.image)
         return push_manifest(tx, ManifestPush(*place, Digest.of(body), body, parsed, names, account))
+
+    def push_seen(self, tx: Tx, body: bytes, through: Mapping[str, object], *tags: str) -> ManifestAccepted:
+        """A push of somebody whose login told ``through`` of them."""
+        names = tuple(Tag.parse(tag) for tag in tags)
+        place = (self.repository.id, self.repository.name, self.image)
+        told = {"through": dict(through)}
+        push = ManifestPush(*place, Digest.of(body), body, parse(body, None), names, "job", circumstances=told)
+        return push_manifest(tx, push)
 
     def push_image(self, tx: Tx, text: str, *tags: str, account: str = "ann") -> Digest:
         """An image with a config of its own, blobs and all; returns the manifest's digest."""

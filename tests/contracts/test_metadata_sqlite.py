@@ -17,6 +17,7 @@ from pierhead.ports.faults import NoFaults
 from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
 from tests.contracts.metadata_accounts import AccountsContract
+from tests.contracts.metadata_board import BoardContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
@@ -57,6 +58,10 @@ class TestLookupsOnSqlite(Sqlite, LookupsContract):
 
 
 class TestCacheOnSqlite(Sqlite, CacheContract):
+    """See the contract."""
+
+
+class TestBoardOnSqlite(Sqlite, BoardContract):
     """See the contract."""
 
 

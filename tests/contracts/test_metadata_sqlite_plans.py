@@ -10,9 +10,10 @@ from typing import Any
 import apsw
 import pytest
 
-from pierhead.adapters.sqlite import accounts, blobs, lookups, manifests, reports, sessions, tags, uploads
+from pierhead.adapters.sqlite import accounts, blobs, board, lookups, manifests, reports, sessions, tags, uploads
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.rows import Transaction
+from pierhead.domain.board import BoardRules
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
@@ -98,6 +99,31 @@ INDEXES = {
             *["repositories_1 (name=?)", "images_by_name", "tags_open (image_id=? AND name=?)"],
             *["repositories_1 (name=?)", "images_by_name", "tags_closed (image_id=? AND name=?)"],
         ],
+    ),
+    "what stands in a stage": (
+        board.candidates(4),
+        [
+            *["tags_latest (image_id=?)", "repositories_1 (name=?)", "images_by_name (repository_id=? AND name=?)"],
+            "INTEGER PRIMARY KEY",
+        ],
+    ),
+    "what is newer than that": (
+        board.newer(4),
+        [
+            *["tags_latest (image_id=? AND since>?)", "repositories_1 (name=?)", "images_by_name"],
+            "INTEGER PRIMARY KEY",
+        ],
+    ),
+    "when bytes came to a stage": (
+        board.arrival(4),
+        [
+            *["manifests_1 (digest=?)", "tags_by_manifest (image_id=? AND manifest_id=?)"],
+            *["repositories_1 (name=?)", "images_by_name"],
+        ],
+    ),
+    "images that have tags": (
+        board.IMAGES,
+        ["repositories_1 (name=?)", "images_by_name (repository_id=? AND name>?)", "(image_id=?)"],
     ),
     "due reviews": (blobs.DUE, ["gc_queue_by_review (review<?)", "INTEGER PRIMARY KEY"]),
     "blobs being deleted": (blobs.DELETING, ["blobs_leaving (state=?)"]),
@@ -223,6 +249,9 @@ HOT: dict[str, tuple[str, Callable[[Stocked], Sequence[object]]]] = {
     "tags of a manifest": (tags.OF_MANIFEST, lambda s: (_other_manifest(s), 1)),
     "an open tag": (tags._OPEN, lambda s: (1, "latest")),
     "due reviews": (blobs.DUE, lambda s: (2**62, 10)),
+    "what stands in a stage": (board.candidates(4), lambda s: ("dev", IMAGE, 16, *BoardRules().passed_over[:4])),
+    "what is newer than that": (board.newer(4), lambda s: ("dev", IMAGE, 0, 10, *BoardRules().passed_over[:4])),
+    "images that have tags": (board.IMAGES, lambda s: ("dev", "", 10)),
     "an upload": (uploads.SELECT_UPLOAD, lambda s: (f"{s.group[0]:016x}{7:016x}",)),
 }
 

@@ -18,6 +18,7 @@ from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
     AuditSettings,
+    BoardSettings,
     LimitSettings,
     OidcSettings,
     ProxySettings,
@@ -46,6 +47,7 @@ _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
 _NAMING: Final = NamingRule(name="defaults")
+_BOARD: Final = BoardSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
 
@@ -237,6 +239,11 @@ class AuditShape(Shape):
     sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
 
 
+class BoardShape(Shape):
+    skip: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] = _BOARD.skip
+    stale_after: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _BOARD.stale_seconds
+
+
 class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
@@ -291,6 +298,7 @@ class TopShape(Shape):
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
     audit: AuditShape = AuditShape()
+    board: BoardShape = BoardShape()
     sign_in: SignInShape = SignInShape()
     limits: LimitsShape = LimitsShape()
     workers: Annotated[int, PlainValidator(values.count(1, 64))] = 1
@@ -324,6 +332,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TokensShape,
     LogShape,
     AuditShape,
+    BoardShape,
     LimitsShape,
     OidcShape,
     SignInShape,

@@ -10,10 +10,12 @@ from pathlib import Path
 from pierhead import __version__
 from pierhead.actions.measure_storage import Disk, StorageGauge
 from pierhead.boot import logs
+from pierhead.boot.board import plan_of
 from pierhead.boot.settings import Settings
 from pierhead.boot.siblings import Siblings
 from pierhead.boot.web import site_of, web_of
 from pierhead.boot.wire import House
+from pierhead.domain.board import BoardPlan
 from pierhead.faces.door.ask import AnyAnswer, Ask
 from pierhead.faces.door.server import Port
 from pierhead.faces.ops.access_log import AccessLog
@@ -24,6 +26,7 @@ from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
+from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
 
 
@@ -41,6 +44,7 @@ class MainPort:
         self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self.web = web_of(house)
         self.tail = Tail(house.store)
+        self.facts = FactsShelf()
         desk, visitors, told = house.logins.desk, house.visitors, house.told
         url = house.settings.external_url
         self.rest = Rest(house.guard, house.parts, self, storage, house.ids, house.table, url, desk, visitors, told)
@@ -86,6 +90,11 @@ class MainPort:
         return self._house.settings.external_url
 
     # --- what REST asks ----------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> BoardPlan:
+        """What the board shows."""
+        return plan_of(self._house.settings)
 
     @property
     def warnings(self) -> Sequence[str]:

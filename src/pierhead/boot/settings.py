@@ -239,6 +239,15 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSettings:
+    """``skip`` are patterns of tags that are on their way to no stage; ``stale_seconds`` is when a report of what runs
+    counts as old."""
+
+    skip: tuple[str, ...] = ("branch-*", "buildcache*")
+    stale_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
 
@@ -282,6 +291,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)
+    board: BoardSettings = field(default_factory=BoardSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     workers: int = 1
     digest: str = field(default="", compare=False)

@@ -13,6 +13,7 @@ from pierhead import __version__
 COMMANDS: Final = {
     "accounts": "pierhead.cli.accounts:accounts",
     "admin": "pierhead.cli.admin:admin",
+    "board": "pierhead.cli.board:board",
     "ci": "pierhead.cli.ci:ci",
     "audit": "pierhead.cli.audit:audit",
     "completion": "pierhead.cli.completion:completion",

@@ -56,7 +56,7 @@ def show(columns: Sequence[Column], items: Iterable[Json], how: Look, empty: str
     print(_line([columns[n].title for n in shown], shown, columns, widths, how.color))
     for row in rows:
         print(_line([row[n] for n in shown], shown, columns, widths, False))
-    left_out = [column.title for n, column in enumerate(columns) if n not in shown]
+    left_out = dict.fromkeys(column.title for n, column in enumerate(columns) if n not in shown and column.title)
     if left_out:
         print(f"Not shown: {', '.join(left_out)}. A wider terminal or a pipe has them.")
 

@@ -140,3 +140,8 @@ AUDIT_POLL_SECONDS: Final = 0.25
 AUDIT_HEARTBEAT_SECONDS: Final = 15
 AUDIT_HEAD_ROWS: Final = 1_000
 AUDIT_HEAD_SECONDS: Final = 60
+
+# What is remembered of images that boards show, and how many tags of one image a board looks at for a stage.
+FACTS_KEPT_MAX: Final = 4_096
+BOARD_TAGS_LOOKED_AT: Final = 16
+BOARD_NAMES_MAX: Final = 100

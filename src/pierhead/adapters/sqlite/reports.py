@@ -9,6 +9,7 @@ import apsw
 from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
+from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.sessions import sessions_of
@@ -79,6 +80,7 @@ class SqliteReports:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.board = SqliteBoard(connection)
 
     def totals(self) -> Totals:
         """Counts over everything."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from pierhead.actions.measure_storage import StorageGauge
 from pierhead.domain import limits
 from pierhead.domain.access import Grant, Principal, Right, require
+from pierhead.domain.board import BoardPlan
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, RepositoryUnknown
@@ -21,6 +22,7 @@ from pierhead.faces.door.ids import RequestIds
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
 from pierhead.repositories.directory import Desk
+from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import ProxyStatus
@@ -58,6 +60,14 @@ class Server(Protocol):
     @property
     def tail(self) -> Tail:
         """Where the record of events is followed."""
+
+    @property
+    def plan(self) -> BoardPlan:
+        """Stages, services and rules of the board, as the configuration has them."""
+
+    @property
+    def facts(self) -> FactsShelf:
+        """What is remembered of images' labels."""
 
     def why_not_ready(self) -> str | None: ...
     async def proxies(self) -> Sequence[ProxyStatus]: ...

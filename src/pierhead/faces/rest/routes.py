@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, house, images, login
+from pierhead.faces.rest import accounts, audit, board, house, images, login
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -31,6 +31,7 @@ class Need(enum.Enum):
     OWN = "any account, about itself"
     ADMINISTER = "`admin`"
     AUDIT = "`auditor` or `admin`"
+    SEEN = "any account; what it may not pull is left out"
     NOBODY = "nothing: it is how one logs in"
 
 
@@ -80,6 +81,11 @@ _EVENTS: Final = (
     Parameter("kind", "only events of this kind, such as `push` or `login failed`"),
     Parameter("since", "from this instant on: RFC 3339, or a time ago such as `2h`"),
     Parameter("until", "before this instant"),
+)
+_BOARD: Final = (
+    Parameter("service", "only these services or images, with commas between them"),
+    Parameter("stage", "only these stages, with commas between them"),
+    Parameter("differs", "`true`: only rows whose stages do not all hold the same"),
 )
 _AFTER: Final = Parameter("after", "only events behind this number; without it and `since`, from now on")
 _IMAGES: Final = "/repositories/{repository}/images"
@@ -137,6 +143,15 @@ ROUTES: Final = (
         Need.DELETE,
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
+    ),
+    Route(
+        "GET",
+        "/board",
+        Need.SEEN,
+        board.board,
+        "What stands in each stage of each service: services in the catalogue's order, then other images by name.",
+        (*_BOARD, _LIMIT, _CURSOR),
+        pages=True,
     ),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),

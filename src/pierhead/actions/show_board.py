@@ -1,0 +1,177 @@
+"""The board: services by stages. What an account may not pull does not stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from pierhead.domain import board, limits
+from pierhead.domain.access import Principal, Right
+from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, Row, Service, Standing
+from pierhead.domain.names import ImageName
+from pierhead.domain.provenance import Seen
+from pierhead.ports.metadata.reports import Reports
+from pierhead.repositories.facts import FactsShelf, Whereabouts
+from pierhead.repositories.parts import Parts
+
+_SERVICE: Final = "service:"
+_IMAGE: Final = "image:"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``names`` are services or images, none for all; ``stages`` likewise. With ``differs`` rows are left out whose
+    stages all hold the same."""
+
+    names: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    differs: bool = False
+
+
+class CursorUnknown(Exception):
+    """No page ever ended so."""
+
+
+async def show_board(
+    parts: Parts, plan: BoardPlan, facts: FactsShelf, who: Principal, wanted: Wanted, after: str, limit: int
+) -> tuple[Sequence[Row], str | None]:
+    """Up to ``limit`` rows behind ``after``: services in the catalogue's order, then the images that belong to none, by
+    name; and what the next page is behind, None for the last. What the account does not see shortens no page.
+
+    Raises TimeoutError, CursorUnknown.
+    """
+    rows: list[tuple[str, Row]] = []
+    while True:
+        batch, last = await parts.store.report(
+            partial(_batch, plan=plan, who=who, wanted=wanted, after=after, limit=limit)
+        )
+        for mark, row in batch:
+            if len(rows) == limit:
+                return await _with_facts(parts, facts, wanted, [one for _, one in rows]), rows[-1][0]
+            rows.append((mark, row))
+        if last is None:
+            return await _with_facts(parts, facts, wanted, [one for _, one in rows]), None
+        after = last
+
+
+def _batch(
+    reports: Reports, plan: BoardPlan, who: Principal, wanted: Wanted, after: str, limit: int
+) -> tuple[list[tuple[str, Row]], str | None]:
+    """Rows behind ``after`` with their cursors, and where to go on, None if that is all."""
+    heads = _heads(reports, plan, wanted, after, limit + 1)
+    rows: list[tuple[str, Row]] = []
+    for mark, service in heads:
+        row = _row(reports, plan, who, service)
+        if row is not None and (row.differs or not wanted.differs):
+            rows.append((mark, row))
+    return rows, heads[-1][0] if len(heads) > limit else None
+
+
+def _heads(reports: Reports, plan: BoardPlan, wanted: Wanted, after: str, limit: int) -> list[tuple[str, Service]]:
+    if wanted.names:
+        heads = list(_named(plan, wanted.names))
+        marks = [mark for mark, _ in heads]
+        if after and after not in marks:
+            raise CursorUnknown
+        return heads[marks.index(after) + 1 if after else 0 :][:limit]
+    heads = [(f"{_SERVICE}{one.name}", one) for one in plan.services]
+    if after.startswith(_SERVICE):
+        marks = [mark for mark, _ in heads]
+        # A service that has left the catalogue since the page before: what is behind it is not known any more.
+        heads = heads[marks.index(after) + 1 :] if after in marks else []
+        after = ""
+    elif after.startswith(_IMAGE):
+        heads, after = [], after.removeprefix(_IMAGE)
+    elif after:
+        raise CursorUnknown
+    heads = heads[:limit]
+    known = {one.image for one in plan.services}
+    while len(heads) < limit:
+        names = reports.board.images([stage.repository for stage in plan.stages], after, limit)
+        heads += [(f"{_IMAGE}{name}", Service(None, name)) for name in names if name not in known]
+        if len(names) < limit:
+            break
+        after = names[-1]
+    return heads[:limit]
+
+
+def _named(plan: BoardPlan, names: Collection[str]) -> Iterator[tuple[str, Service]]:
+    """Services by their names, or images by theirs."""
+    services = {one.name: one for one in plan.services}
+    images = {str(one.image): one for one in plan.services}
+    for name in names:
+        one = services.get(name) or images.get(name) or Service(None, ImageName(name))
+        yield f"{_SERVICE}{one.name}" if one.name else f"{_IMAGE}{one.image}", one
+
+
+def _row(reports: Reports, plan: BoardPlan, who: Principal, service: Service) -> Row | None:
+    """None if the account may pull the image from no stage, or if an image of no service stands nowhere."""
+    cells: list[Cell] = []
+    before: tuple[BoardStage, Cell] | None = None
+    for stage in plan.stages:
+        if not who.may(Right.PULL, stage.repository, service.image):
+            before = None
+            continue
+        cell = _cell(reports, plan, service.image, stage, before)
+        before = stage, cell
+        cells.append(cell)
+    if not cells or (service.name is None and not any(cell.holds or cell.moving for cell in cells)):
+        return None
+    return Row(service, cells)
+
+
+def _cell(
+    reports: Reports, plan: BoardPlan, image: ImageName, stage: BoardStage, before: tuple[BoardStage, Cell] | None
+) -> Cell:
+    rules = plan.rules
+    found = reports.board.candidates(stage.repository, image, rules, limits.BOARD_TAGS_LOOKED_AT)
+    holds = board.newest(found)
+    pointing = reports.board.pointing(stage.repository, image, rules.moving)
+    cell = Cell(stage.name, stage.repository, holds, moving=board.moving_tags(pointing, found, holds))
+    if before is not None and plan.staged:
+        gate, built = _from_before(reports, plan, image, before, holds)
+        return replace(cell, gate=gate, built=built)
+    if holds is None:
+        return cell
+    arrival = reports.board.arrival(stage.repository, image, rules, holds.digest)
+    return replace(cell, built=holds.seen if arrival is None or not arrival.seen.job else arrival.seen)
+
+
+def _from_before(
+    reports: Reports, plan: BoardPlan, image: ImageName, before: tuple[BoardStage, Cell], holds: Standing | None
+) -> tuple[Gate, Seen]:
+    """How what is held relates to the stage before, and the job that built it, which is known where it came first."""
+    stage, cell = before
+    there = cell.holds
+    if holds is None:
+        return board.gate(there, None, None, 0), Seen()
+    if there is not None and there.digest == holds.digest:
+        return board.gate(there, holds, None, 0), cell.built
+    arrival = reports.board.arrival(stage.repository, image, plan.rules, holds.digest)
+    if arrival is None:
+        return board.gate(there, holds, None, 0), holds.seen
+    newer = reports.board.newer(stage.repository, image, plan.rules, arrival.at, board.NEWER_MAX)
+    return board.gate(there, holds, arrival.at, newer), arrival.seen
+
+
+async def _with_facts(parts: Parts, facts: FactsShelf, wanted: Wanted, rows: Sequence[Row]) -> Sequence[Row]:
+    at = [
+        Whereabouts(cell.repository, row.service.image, cell.holds.digest)
+        for row in rows
+        for cell in row.cells
+        if cell.holds is not None
+    ]
+    known = await facts.read(parts, at)
+    return [
+        Row(
+            row.service,
+            [
+                replace(cell, facts=None if cell.holds is None else known.get(cell.holds.digest))
+                for cell in row.cells
+                if not wanted.stages or cell.stage in wanted.stages
+            ],
+        )
+        for row in rows
+    ]

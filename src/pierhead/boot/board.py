@@ -1,0 +1,23 @@
+"""What the configuration says of the board."""
+
+from __future__ import annotations
+
+from pierhead.boot.settings import HostedSettings, Settings
+from pierhead.domain.board import BoardPlan, BoardRules, BoardStage, Service
+
+
+def plan_of(settings: Settings) -> BoardPlan:
+    """Without stages, hosted repositories stand side by side, in the order of the file."""
+    stages = [BoardStage(one.name, one.repository) for one in settings.stages]
+    side_by_side = [
+        BoardStage(name, name) for name, one in settings.repositories.items() if isinstance(one, HostedSettings)
+    ]
+    services = [Service(one.name, one.image, one.owner) for one in settings.services.values()]
+    rules = BoardRules(skip=settings.board.skip)
+    return BoardPlan(
+        tuple(stages or side_by_side),
+        tuple(services),
+        rules,
+        staged=bool(stages),
+        stale_seconds=settings.board.stale_seconds,
+    )

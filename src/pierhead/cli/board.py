@@ -1,0 +1,125 @@
+"""``pierhead board``: what stands in each stage of each service, and what is newer in the stage before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import click
+
+from pierhead.cli.client import Json
+from pierhead.cli.nouns import Noun
+from pierhead.cli.tables import Column, Look, ago, clean, short, show
+from pierhead.cli.talk import Talk, talks
+
+Text = Callable[[Json, Look], str]
+
+_SIGNS = {"equal": "=", "first": "->first", "older": "<-", "gone": "?", "nothing": ""}
+_LEGEND = {
+    "=": "the same bytes",
+    "->": "newer images wait in the stage before",
+    "<-": "older than the stage before",
+    "?": "not in the stage before any more",
+}
+
+
+@click.group(cls=Noun)
+def board() -> None:
+    """What stands in each stage of each service."""
+
+
+@board.command("list")
+@click.option("--service", "services", multiple=True, help="Only this service or image; several times for several.")
+@click.option("--stage", "stages", multiple=True, help="Only this stage; several times for several.")
+@click.option("--differs", is_flag=True, help="Only where the stages do not all hold the same.")
+@click.option("--limit", type=click.IntRange(1), help="How many rows at most.")
+@talks
+def list_board(
+    talk: Talk, services: tuple[str, ...], stages: tuple[str, ...], differs: bool, limit: int | None
+) -> None:
+    """Show the board: a row for each service, a column for each stage; between them, what is newer in the left one."""
+    query = {"service": ",".join(services), "stage": ",".join(stages), "differs": "true" if differs else ""}
+    found = talk.client.pages("board", most=limit, **query)
+    if talk.as_json:
+        talk.list(found, (), "")
+        return
+    rows = list(found)
+    show(list(columns(rows)), rows, talk.look, "No image stands in a stage yet, or none that you may pull.")
+    if talk.look.terminal:
+        _remark(rows)
+
+
+def columns(rows: Sequence[Json]) -> Iterator[Column]:
+    """For the stages that stand in ``rows``: tag and age, with the gate before it; what is narrower comes last."""
+    names: dict[str, bool] = {}
+    for row in rows:
+        for stage in row["stages"]:
+            names[stage["stage"]] = names.get(stage["stage"], False) or stage["gate"] is not None
+    yield Column("SERVICE", lambda item, how: clean(item["service"]) or f"({clean(item['image'])})")
+    for name, gated in names.items():
+        if gated:
+            yield Column("", _cell(name, lambda stage, how: sign(stage) or (" " if how.terminal else "")))
+        yield Column(name.upper(), _held(name, lambda held, how: clean(held["tag"])))
+        yield Column("AGE", _held(name, lambda held, how: ago(held["since"], how)), 1)
+    for name in names:
+        title = name.upper()
+        yield Column(f"{title} COMMIT", _held(name, _commit), 3)
+        yield Column(f"{title} BY", _held(name, _who), 4)
+        yield Column(f"{title} DIGEST", _held(name, lambda held, how: short(held["digest"], how)), 5)
+        yield Column(f"{title} BRANCH", _held(name, lambda held, how: clean(held["branch"])), 6)
+    yield Column("MOVING", lambda item, how: moving(item), 2)
+
+
+def sign(stage: Json) -> str:
+    """What stands between a stage and the one before it."""
+    gate = stage["gate"]
+    if gate is None:
+        return ""
+    if gate["state"] == "newer":
+        return f"->{gate['newer']}" if gate["newer"] < 100 else "->99+"
+    return _SIGNS.get(gate["state"], clean(gate["state"]))
+
+
+def moving(item: Json) -> str:
+    """``dev latest = main-a1b2c3d``: where tags that move point, and what else that is called."""
+    return ", ".join(
+        f"{clean(stage['stage'])} {clean(one['tag'])} = {clean(one['same_as']) or one['digest'][:15]}"
+        for stage in item["stages"]
+        for one in stage["moving"]
+    )
+
+
+def _cell(name: str, text: Text) -> Text:
+    """A column's text, of the stage ``name``; empty where a row does not have that stage."""
+
+    def of_stage(item: Json, how: Look) -> str:
+        stage = next((one for one in item["stages"] if one["stage"] == name), None)
+        return "" if stage is None else text(stage, how)
+
+    return of_stage
+
+
+def _held(name: str, text: Text) -> Text:
+    """The same of what the stage holds."""
+    return _cell(name, lambda stage, how: text(stage["holds"], how) if stage["holds"] else "")
+
+
+def _who(held: Json, how: Look) -> str:
+    """The job if there is one, else the account."""
+    job = clean((held["through"] or {}).get("job"))
+    return f"job {job.rpartition('/')[2]}" if job else clean(held["by"])
+
+
+def _commit(held: Json, how: Look) -> str:
+    """Seven digits on a terminal; a `*` where only a label says it."""
+    if not held["commit"]:
+        return ""
+    commit = clean(held["commit"])
+    return (commit[:7] if how.terminal else commit) + ("" if held["witness"] == "login" else "*")
+
+
+def _remark(rows: Iterable[Json]) -> None:
+    signs = {sign(stage) for row in rows for stage in row["stages"]}
+    told = [f"{mark} {says}" for mark, says in _LEGEND.items() if any(one.startswith(mark) for one in signs)]
+    if told:
+        print("; ".join(told), file=sys.stderr)
