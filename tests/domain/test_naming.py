@@ -38,7 +38,7 @@ def judge(image: str, *rules: NamingRule, repository: str = DEV) -> Judgement | 
 
 def said(image: str, *rules: NamingRule) -> str:
     found = judge(image, *rules)
-    return "" if found is None else found.sentence()
+    return "" if found is None else found.sentence
 
 
 def test_the_house_of_the_example_refuses_each_wrong_name_and_says_the_right_one() -> None:
@@ -57,7 +57,7 @@ def test_the_house_of_the_example_refuses_each_wrong_name_and_says_the_right_one
             found = naming.judge(DEV, ImageName(wrong))
             assert found is not None
             assert found.refuses
-            assert found.sentence() == sentence
+            assert found.sentence == sentence
         if service.name != project:
             found = naming.judge(DEV, ImageName(f"orchestrator/{service.name}"))
             assert found is not None
@@ -137,8 +137,8 @@ def test_a_hint_of_which_a_word_is_not_known_gives_way_to_a_plain_one() -> None:
 def test_the_right_name_stands_in_no_part_of_the_sentence_but_the_hint() -> None:
     found = judge("x-server", rule("x-{p}", suggestion="orchestrator/{p}"))
     assert found is not None
-    assert found.sentence(tells=False) == "`x-server` is not how images are called here."
-    assert found.sentence() == "`x-server` is not how images are called here. Push to orchestrator/server."
+    assert found.why == "`x-server` is not how images are called here."
+    assert found.sentence == "`x-server` is not how images are called here. Push to orchestrator/server."
 
 
 @pytest.mark.parametrize("text", ["A", "a b", "{a", "{A}", "{a}{a}", "*a*b*c*", "a{b}c{d}e{f}*", "{}"])

@@ -214,10 +214,9 @@ def tag_step(subject: Subject, repository: RepositoryName, image: ImageName, tag
 def name_step(naming: Naming, image: ImageName, found: Judgement | NameRefused | None) -> Step:
     """Which rule for names decided; ``found`` is what it warns of or refuses."""
     if isinstance(found, NameRefused):
-        rule = str(found.detail["rule"])
-        return Step(rule, f"The rule {rule} for names refuses it: {found.message}", Verdict.NO)
+        return Step(found.rule, f"The rule {found.rule} for names refuses it: {found.message}", Verdict.NO)
     if found is not None:
-        return Step(found.rule, f"The rule {found.rule} for names warns: {found.sentence()}")
+        return Step(found.rule, f"The rule {found.rule} for names warns: {found.sentence}")
     service = naming.catalogue.of_image(image)
     if service is not None:
         return Step("naming", f"{image} is the image of the service {service.name}, and so rightly called.")

@@ -119,9 +119,10 @@ class Judgement:
     right: ImageName | None = None
     hint: str = ""
 
-    def sentence(self, tells: bool = True) -> str:
-        """``tells`` if the right name may be told."""
-        return f"{self.why} {self.hint}" if tells and self.hint else self.why
+    @property
+    def sentence(self) -> str:
+        """Both."""
+        return f"{self.why} {self.hint}" if self.hint else self.why
 
 
 @dataclass(frozen=True, slots=True)

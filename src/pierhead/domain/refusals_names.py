@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pierhead.domain.naming import Judgement
 from pierhead.domain.refusals import Refusal
 
 
 class NameRefused(Refusal):
-    """A push under a name that a rule of the configuration refuses. ``tells`` if the account may push to the right one,
-    and so may be told it."""
+    """A push under a name that a rule of the configuration refuses. ``right`` is the name that was probably meant, empty
+    where none is known or the account may not be told."""
 
-    def __init__(self, repository: str, found: Judgement, tells: bool) -> None:
-        super().__init__(
-            found.sentence(tells),
-            repository=repository,
-            image=found.image,
-            rule=found.rule,
-            push_to=found.right if tells else None,
-        )
+    def __init__(self, repository: str, image: str, rule: str, sentence: str, right: str) -> None:
+        super().__init__(sentence, repository=repository, image=image, rule=rule, push_to=right)
+        self.rule = rule

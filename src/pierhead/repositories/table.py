@@ -128,7 +128,7 @@ class Table:
             found = self.naming.judge(target.name, image)
             if found is None or not found.refuses or not self._may_be_told(found, who, target):
                 raise
-            raise Denied(who.name, "push to", f"{target.name}/{image}", found.sentence()) from refusal
+            raise Denied(who.name, "push to", f"{target.name}/{image}", found.sentence) from refusal
 
     def judge_name(self, who: Principal, target: Entry, image: ImageName) -> Judgement | None:
         """What the rules for names say of a push that the account may make; what is only warned about. The right name
@@ -139,9 +139,11 @@ class Table:
         found = self.naming.judge(target.name, image)
         if found is None:
             return None
+        if not self._may_be_told(found, who, target):
+            found = replace(found, right=None, hint="")
         if found.refuses:
-            raise NameRefused(target.name, found, self._may_be_told(found, who, target))
-        return found if self._may_be_told(found, who, target) else replace(found, right=None, hint="")
+            raise NameRefused(target.name, image, found.rule, found.sentence, found.right or "")
+        return found
 
     def _may_be_told(self, found: Judgement, who: Principal, target: Entry) -> bool:
         return found.right is not None and who.may_ask(Right.PUSH, target.name, found.right)

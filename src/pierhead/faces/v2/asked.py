@@ -82,11 +82,11 @@ class Asked:
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
         found, warned = circumstances(self.ask, self.who, self.ids), self.warned
-        return found if warned is None else {**found, "naming": {"rule": warned.rule, "message": warned.sentence()}}
+        return found if warned is None else {**found, "naming": {"rule": warned.rule, "message": warned.sentence}}
 
     def warning(self) -> list[tuple[str, str]]:
         """The header that tells of what a rule warns of: OCI distribution specification, "Warnings"."""
-        return [] if self.warned is None else [("Warning", f'299 - "{quoted(self.warned.sentence())}"')]
+        return [] if self.warned is None else [("Warning", f'299 - "{quoted(self.warned.sentence)}"')]
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""
