@@ -21,6 +21,7 @@ from tests.contracts.metadata_board import BoardContract
 from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
+from tests.contracts.metadata_rules import TagRulesContract
 from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
@@ -42,6 +43,10 @@ class Sqlite(MetadataFixtures):
 
 
 class TestTagsOnSqlite(Sqlite, TagsContract):
+    """See the contract."""
+
+
+class TestTagRulesOnSqlite(Sqlite, TagRulesContract):
     """See the contract."""
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
 from pierhead.boot import config_values_naming as naming_values
+from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
@@ -194,6 +195,15 @@ class NamingShape(Shape):
     repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
 
 
+class TagRuleShape(Shape):
+    branch: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    merge_request: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    tag: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    names: tuple[Annotated[str, PlainValidator(tag_values.name)], ...] = ()
+    moving: tuple[Annotated[str, PlainValidator(tag_values.plain_tag)], ...] = ()
+    once: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ()
+
+
 class TrustShape(Shape):
     issuer: Annotated[str, PlainValidator(claims.issuer_url)]
     audience: Annotated[tuple[str, ...], PlainValidator(claims.audiences)]
@@ -294,6 +304,7 @@ class TopShape(Shape):
     tokens: TokensShape = TokensShape()
     services: Annotated[dict[str, object] | Path, PlainValidator(naming_values.services)] = {}
     naming: tuple[object, ...] = ()
+    tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
@@ -326,6 +337,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     PasswordsShape,
     ServiceShape,
     NamingShape,
+    TagRuleShape,
     TrustShape,
     TrustRuleShape,
     ReclaimShape,

@@ -21,6 +21,7 @@ from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.naming import NamingRule
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
@@ -284,6 +285,7 @@ class Settings:
     grace_seconds: int = 3600
     services: Catalogue = field(default_factory=Catalogue)
     naming: tuple[NamingRule, ...] = ()
+    tags: Strategy = BUILT_IN
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pierhead.domain.access import Principal, Right, Rule, Rules
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.naming import Judgement, Naming
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import Writing
 from pierhead.domain.refusals import Refusal
 from pierhead.domain.refusals_names import NameRefused
 from pierhead.domain.roles import in_words
@@ -223,14 +223,16 @@ def name_step(naming: Naming, image: ImageName, found: Judgement | NameRefused |
     return Step("naming", f"No rule for names refuses {image}, or warns of it.")
 
 
-def policy_step(repository: RepositoryName, policy: WritePolicy, tag: Tag | None, held: str | None) -> Step:
-    """What the write policy makes of the tag, which holds the digest ``held``; for what it does not refuse."""
-    told = f"The write policy of {repository} is {policy.value}"
+def policy_step(repository: RepositoryName, writing: Writing, tag: Tag | None, held: str | None) -> Step:
+    """What policy and rules make of the tag, which holds the digest ``held``; for what they do not refuse."""
+    told = f"The write policy of {repository} is {writing.policy.value}"
     if tag is None or tag.is_fallback:
         return Step(repository, f"{told}.")
     if held is not None:
         return Step(repository, f"{told}: the tag {tag} moves from {held}.")
-    return Step(repository, f"{told}: the tag {tag} is new there.")
+    rule = writing.rule_of(tag)
+    once = "" if rule is None else f", and {rule.where} has it written once"
+    return Step(repository, f"{told}: the tag {tag} is new there{once}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.naming import Judgement, Naming
 from pierhead.domain.refusals import Denied, RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
 from pierhead.domain.refusals_names import NameRefused
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
@@ -78,15 +79,17 @@ class Leaf:
 
 class Table:
     """All repositories; ``main`` is host:port of the main port as people reach it. ``stages`` are names of stages with
-    their repositories, in the order of promotion. ``naming`` holds for what is pushed."""
+    their repositories, in the order of promotion. ``tags`` tells what a tag is; ``naming`` holds for what is pushed."""
 
     def __init__(
         self,
         entries: Sequence[Entry],
         main: str,
         stages: Sequence[tuple[str, RepositoryName]] = (),
+        tags: Strategy = BUILT_IN,
         naming: Naming | None = None,
     ) -> None:
+        self.tags = tags
         self.stages = tuple(stages)
         self.naming = Naming() if naming is None else naming
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
