@@ -57,6 +57,10 @@ REFERRERS_BYTES_MAX: Final = 3 * MIB
 RANGES_PER_READ_MAX: Final = 64
 
 WRITE_GROUP_MAX: Final = 64
+BRIEF_GROUP_MAX: Final = 32
+"""Writes of a few statements each that the loop runs in one go."""
+BRIEF_MANIFEST_BYTES_MAX: Final = 16 * KIB
+"""About a hundred references; what is longer is written by the thread."""
 WAL_CHECKPOINT_PAGES: Final = 8_000
 BODY_CACHE_BYTES_MAX: Final = 8 * MIB
 TAGS_REMEMBERED_MAX: Final = 4_096

@@ -72,7 +72,7 @@ def chain_hash(before: bytes, seq: int, at: int, kind: str, account: str, image:
 
 
 class Transaction:
-    """What ``Store.write`` hands to its function. Only the writer's thread touches it."""
+    """What ``Store.write`` hands to its function. Only whoever has the writer's connection touches it."""
 
     def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
         self._connection = connection

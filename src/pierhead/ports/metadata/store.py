@@ -342,11 +342,12 @@ class Store(Protocol):
     @property
     def lookups(self) -> Lookups: ...
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
         """Runs ``fn`` alone; what it returns comes when it is on disk. What it raises undoes it, and it alone.
 
-        With ``durable=False`` the commit may be lost with the machine's power, though never torn. Raises Unavailable
-        when nobody can say whether the commit took place.
+        With ``durable=False`` the commit may be lost with the machine's power, though never torn. ``brief``: it takes
+        a few dozen look-ups and rows, however much is stored, and may run on the loop. Raises Unavailable when nobody
+        can say whether the commit took place.
         """
 
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
