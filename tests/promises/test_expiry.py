@@ -95,6 +95,9 @@ def test_a_run_takes_what_its_dry_run_said_and_people_bring_it_back(server: Pier
     }
     events = document(server, "audit", "--kind", "expire")["items"]
     assert {(one["tags"][0], one["rule"]) for one in events} == {(one["tag"], one["rule"]) for one in deleted}
+    kept = document(server, "gc", "--dry-run", **OPERATOR)
+    assert (kept["deleted_manifests"], kept["deleted_bytes"]) == (2, dry["bytes"])
+    assert "Kept to be brought back: 2 deleted images, " in run(server, "gc", "--dry-run", **OPERATOR)
     run(server, "tag", "restore", f"{DEV}/expiry/app:main-2")
     assert status(server, "expiry/app", "main-2") == 200
     again = document(server, "expire", "--dry-run", **OPERATOR)

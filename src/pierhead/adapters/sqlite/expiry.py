@@ -147,6 +147,15 @@ class SqliteExpiry:
                     size += its_size
         return size
 
+    def kept_deleted(self) -> tuple[int, int]:
+        """What was pushed again meanwhile stays."""
+        rows = self._execute(
+            """SELECT t.image_id, t.manifest_id FROM trash t WHERE NOT EXISTS (
+                   SELECT 1 FROM manifest_links l WHERE l.image_id=t.image_id AND l.manifest_id=t.manifest_id)"""
+        )
+        thrown = [(ImageId(image), ManifestId(manifest)) for image, manifest in rows]
+        return len(thrown), self.freed(thrown)
+
     def blobs_below(self, digest: Digest) -> Mapping[int, int]:
         """One level down, where an index names manifests."""
         root = self._execute("SELECT id FROM manifests WHERE digest=?", (digest.raw,)).get

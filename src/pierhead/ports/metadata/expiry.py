@@ -61,6 +61,9 @@ class ExpiryFacts(Protocol):
     def freed(self, manifests: Collection[tuple[ImageId, ManifestId]]) -> int:
         """Bytes of blobs that nothing names any more once these images have lost these manifests."""
 
+    def kept_deleted(self) -> tuple[int, int]:
+        """Manifests in the trash, and the bytes that come back when they are purged."""
+
     def blobs_below(self, digest: Digest) -> Mapping[int, int]:
         """Blobs of a manifest and of what it names: id -> bytes."""
 
