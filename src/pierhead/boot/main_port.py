@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 from pierhead import __version__
@@ -16,6 +16,7 @@ from pierhead.boot.siblings import Siblings
 from pierhead.boot.web import site_of, web_of
 from pierhead.boot.wire import House
 from pierhead.domain.board import BoardPlan
+from pierhead.domain.names import RepositoryName
 from pierhead.faces.door.ask import AnyAnswer, Ask
 from pierhead.faces.door.server import Port
 from pierhead.faces.ops.access_log import AccessLog
@@ -109,6 +110,10 @@ class MainPort:
     async def proxies(self) -> Sequence[ProxyStatus]:
         """As all workers see them together."""
         return (await self.ops.total()).reading.proxies
+
+    def hosts(self) -> Iterable[tuple[str, RepositoryName | None]]:
+        """By either address."""
+        return [(address, one.repository) for one in self.listening() for address in (one.listen, one.external)]
 
     def why_not_ready(self) -> str | None:
         """None if all is well."""

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "logout": "pierhead.cli.login:logout",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
+    "running": "pierhead.cli.running:running",
     "serve": "pierhead.cli.serve:serve",
     "status": "pierhead.cli.status:status",
     "tag": "pierhead.cli.tag:tag",

@@ -12,6 +12,7 @@ from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
+from pierhead.adapters.sqlite.running import SqliteRunningReports
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -81,6 +82,7 @@ class SqliteReports:
         self._connection = connection
         self._execute = connection.execute
         self.board = SqliteBoard(connection)
+        self.running = SqliteRunningReports(connection)
 
     def totals(self) -> Totals:
         """Counts over everything."""

@@ -19,6 +19,7 @@ from pierhead.adapters.sqlite.repositories import (
     SqliteNotes,
     SqliteRepositories,
 )
+from pierhead.adapters.sqlite.running import SqliteRunning
 from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
 from pierhead.adapters.sqlite.uploads import SqliteUploads
@@ -96,6 +97,7 @@ class Transaction:
         self.access_tokens = SqliteAccessTokens(connection, self._moment)
         self.uses = SqliteUses(connection)
         self.refreshes = SqliteRefreshes(connection)
+        self.running = SqliteRunning(connection)
 
     @property
     def now(self) -> int:

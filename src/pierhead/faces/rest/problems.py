@@ -11,6 +11,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_running as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -91,6 +92,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    n.ClusterUnknown: Problem(404, "cluster_unknown", "No such cluster"),
 }
 
 _UNAVAILABLE: Final = {

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login
+from pierhead.faces.rest import accounts, audit, board, house, images, login, running
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -32,6 +32,7 @@ class Need(enum.Enum):
     ADMINISTER = "`admin`"
     AUDIT = "`auditor` or `admin`"
     SEEN = "any account; what it may not pull is left out"
+    REPORT = "`reporter` or `admin`"
     NOBODY = "nothing: it is how one logs in"
 
 
@@ -86,6 +87,27 @@ _BOARD: Final = (
     Parameter("service", "only these services or images, with commas between them"),
     Parameter("stage", "only these stages, with commas between them"),
     Parameter("differs", "`true`: only rows whose stages do not all hold the same"),
+    Parameter("strays", "`true`: only rows of which something runs that its stage does not hold now"),
+)
+_RUNNING: Final = (
+    Parameter("cluster", "only this cluster"),
+    Parameter("image", "only this image, without its repository"),
+)
+_REPORT: Final = (
+    Parameter("cluster", "the cluster's name, unless the body says it"),
+    Parameter("stage", "the stage that it runs for, unless the body says it; the last one without it"),
+)
+_REPORTED: Final = (
+    Parameter("cluster", "as in the query"),
+    Parameter("stage", "as in the query"),
+    Parameter(
+        "images",
+        "a list of references, or of objects: `image`, `digest`, `namespace`, `workload`, `container`, `count`",
+    ),
+    Parameter("items", "in place of `images`: pods, as `kubectl get pods --all-namespaces --output json` prints them"),
+    Parameter("kind", "taken with `items`"),
+    Parameter("apiVersion", "taken with `items`"),
+    Parameter("metadata", "taken with `items`"),
 )
 _AFTER: Final = Parameter("after", "only events behind this number; without it and `since`, from now on")
 _IMAGES: Final = "/repositories/{repository}/images"
@@ -153,6 +175,26 @@ ROUTES: Final = (
         (*_BOARD, _LIMIT, _CURSOR),
         pages=True,
     ),
+    Route(
+        "GET",
+        "/running",
+        Need.SEEN,
+        running.running,
+        "What clusters run, by cluster. Images that are not from here are shown to `operator` and `admin`.",
+        (*_RUNNING, _LIMIT, _CURSOR),
+        pages=True,
+    ),
+    Route(
+        "POST",
+        "/running",
+        Need.REPORT,
+        running.report,
+        "Replaces the list of what a cluster runs, at once.",
+        _REPORT,
+        body=_REPORTED,
+    ),
+    Route("GET", "/running/clusters", Need.REPORT, running.clusters, "Clusters that report, and when they did last."),
+    Route("DELETE", "/running/{cluster}", Need.REPORT, running.forget_cluster, "Forgets a cluster and its list."),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),

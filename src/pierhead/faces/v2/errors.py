@@ -7,6 +7,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_running as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -64,6 +65,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    n.ClusterUnknown: (404, "NAME_UNKNOWN"),
 }
 
 # What a method makes of a refusal that means something else elsewhere.

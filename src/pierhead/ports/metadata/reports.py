@@ -10,6 +10,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
+from pierhead.ports.metadata.running import RunningReports
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -30,6 +31,8 @@ class Reports(Protocol):
 
     @property
     def board(self) -> BoardReports: ...
+    @property
+    def running(self) -> RunningReports: ...
 
     def totals(self) -> Totals: ...
 

@@ -18,6 +18,7 @@ from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -276,6 +277,8 @@ class Tx(Protocol):
     def uses(self) -> Uses: ...
     @property
     def refreshes(self) -> Refreshes: ...
+    @property
+    def running(self) -> Running: ...
 
 
 class Lookups(Protocol):

@@ -8,6 +8,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_running as n
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -74,6 +75,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    n.ClusterUnknown: (404, "No such cluster"),
     r.MethodUnsupported: (405, "This is not answered here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
