@@ -13,7 +13,7 @@ from pierhead.commits.manifest import ManifestAccepted, ManifestPush, push_manif
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_INDEX, OCI_MANIFEST, parse
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import OnceRule, WritePolicy
 from pierhead.ports.blobs import Landed
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import NewManifest, RepositoryRow
@@ -132,9 +132,14 @@ def cache_manifest(tx: Tx, at: Shelf, *blobs: bytes) -> Digest:
 
 
 async def shelf(
-    store: Store, name: str = "dev", policy: WritePolicy = WritePolicy.ALLOW, image: str = IMAGE, lease: int = DAY
+    store: Store,
+    name: str = "dev",
+    policy: WritePolicy = WritePolicy.ALLOW,
+    image: str = IMAGE,
+    lease: int = DAY,
+    once: tuple[OnceRule, ...] = (),
 ) -> Shelf:
     """An image of a hosted repository, which is made if it is not there."""
     repository = RepositoryName.parse(name)
-    row = await store.write(lambda tx: tx.repositories.ensure(repository, "hosted", policy))
+    row = await store.write(lambda tx: tx.repositories.ensure(repository, "hosted", policy, once))
     return Shelf(row, ImageName.parse(image), lease)

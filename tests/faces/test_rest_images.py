@@ -91,6 +91,7 @@ def test_tags_come_in_pages_with_sizes_and_who_pushed_them(server: Pierhead) -> 
     seen = [item for page in pages(server, f"{DEV}/tagged/app/-/tags?", 3) for item in page]
     assert [item["name"] for item in seen] == [f"1.{number}" for number in range(7)]
     first = seen[0]
+    assert (first["rule"], first["moving"]) == ("release", False)
     assert (first["digest"], first["by"]) == (pushed.digest, "svc-orchestrator")
     assert first["size"] == sum(blob.size for blob in pushed.blobs)
     assert first["manifest_size"] == pushed.manifest.size

@@ -42,6 +42,7 @@ CONFIG: Config = {
         "uat-only": [{"rights": ["pull", "push", "promote"], "repositories": ["uat"]}],
         "shut-only": [{"rights": ["pull", "push"], "repositories": ["s*"]}],
     },
+    "tags": {"release": {"tag": "v*", "names": ["{version}"], "moving": ["latest"], "once": ["dev"]}},
     "anonymous": "none",
 }
 ACCOUNTS = {

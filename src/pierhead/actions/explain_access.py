@@ -184,13 +184,15 @@ class Explainer:
                 () if tag is None else reports.history(target.name, image, tag, _INTERVALS),
             )
         )
-        policy = rows[target.name].write_policy
-        if policy is WritePolicy.DENY:
+        writing = rows[target.name].writing
+        if writing.policy is WritePolicy.DENY:
             raise RepositoryReadOnly(target.name)
         found = next((one for one in intervals if one.until is None or one.once), None)
-        if policy is WritePolicy.ALLOW_ONCE and found is not None and tag is not None and not tag.is_fallback:
-            raise TagWrittenOnce(target.name, image, tag, found.digest, _minute(found.since), found.by)
-        return explain.policy_step(target.name, policy, tag, None if found is None else found.digest)
+        if found is not None and tag is not None and writing.is_once(tag):
+            rule = writing.rule_of(tag)
+            where = "" if rule is None else rule.where
+            raise TagWrittenOnce(target.name, image, tag, found.digest, _minute(found.since), found.by, where)
+        return explain.policy_step(target.name, writing, tag, None if found is None else found.digest)
 
     # --- what they have in common ------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from pierhead.boot.config_shape import (
     TopShape,
 )
 from pierhead.boot.config_sign_in import check_sign_in, sign_in_of
+from pierhead.boot.config_tags import strategy
 from pierhead.boot.config_tree import BYTES_MAX, Tree, read_tree
 from pierhead.boot.config_vault import check_places, place_of, vault_section
 from pierhead.boot.settings import (
@@ -107,6 +108,7 @@ class _Assembly:
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
         services = services_of(top, self._faults, self._tree.lines)
+        tags = strategy(top, repositories.named, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
@@ -128,6 +130,7 @@ class _Assembly:
             vault=vault,
             grace_seconds=top.passwords.grace,
             services=services,
+            tags=tags,
             trust=trusted,
             anonymous=top.anonymous,
             tokens=TokenSettings(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
     Address,
@@ -179,6 +180,15 @@ class ServiceShape(Shape):
     description: Annotated[str, PlainValidator(values.text)] = ""
 
 
+class TagRuleShape(Shape):
+    branch: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    merge_request: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    tag: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
+    names: tuple[Annotated[str, PlainValidator(tag_values.name)], ...] = ()
+    moving: tuple[Annotated[str, PlainValidator(tag_values.plain_tag)], ...] = ()
+    once: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ()
+
+
 class TrustShape(Shape):
     issuer: Annotated[str, PlainValidator(claims.issuer_url)]
     audience: Annotated[tuple[str, ...], PlainValidator(claims.audiences)]
@@ -278,6 +288,7 @@ class TopShape(Shape):
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
     services: dict[str, object] = {}
+    tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
     log: LogShape = LogShape()
@@ -309,6 +320,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ServiceShape,
+    TagRuleShape,
     TrustShape,
     TrustRuleShape,
     ReclaimShape,

@@ -20,6 +20,7 @@ from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.domain.trust import TrustRule
 
 Network = IPv4Network | IPv6Network
@@ -282,6 +283,7 @@ class Settings:
     vault: VaultSection | None = None
     grace_seconds: int = 3600
     services: Catalogue = field(default_factory=Catalogue)
+    tags: Strategy = BUILT_IN
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)

@@ -16,6 +16,7 @@ from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
 from pierhead.boot.logins import Logins
 from pierhead.boot.marks import marks
+from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
@@ -213,7 +214,8 @@ def _ensure_rows(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryR
     rows: dict[RepositoryName, RepositoryRow] = {}
     for name, repository in settings.repositories.items():
         policy = repository.write_policy if isinstance(repository, HostedSettings) else WritePolicy.ALLOW
-        row = tx.repositories.ensure(name, _kind(repository), policy)
+        once = once_rules(settings, name) if isinstance(repository, HostedSettings) else ()
+        row = tx.repositories.ensure(name, _kind(repository), policy, once)
         if row.kind != _kind(repository):
             raise KindChanged(
                 f"{name} was a {row.kind} repository before and cannot become a {_kind(repository)} one under the same "
@@ -245,4 +247,6 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages])
+    return Table(
+        entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages], settings.tags
+    )

@@ -10,6 +10,7 @@ from pierhead.cli.main import Lazy
 
 COMMANDS: Final = {
     "login": "pierhead.cli.ci_login:login",
+    "tags": "pierhead.cli.ci_tags:tags",
 }
 
 

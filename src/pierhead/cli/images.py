@@ -7,8 +7,15 @@ from collections.abc import Iterator
 import click
 
 from pierhead.cli.client import Json
-from pierhead.cli.tables import Column, age, digest, plain, size
+from pierhead.cli.tables import Column, Look, age, digest, plain, size
 from pierhead.cli.talk import Talk, named, talks
+
+
+def _rule(item: Json, how: Look) -> str:
+    """The rule of the tag strategy that makes such tags, and whether they move."""
+    told = plain("rule")(item, how)
+    return f"{told}, moving" if item.get("moving") else told
+
 
 _IMAGES = (
     Column("NAME", plain("name")),
@@ -25,6 +32,7 @@ _TAGS = (
     Column("BY", plain("by"), 3),
     Column("IN", plain("member"), 4),
     Column("TYPE", plain("media_type"), 5),
+    Column("RULE", _rule, 6),
 )
 
 

@@ -15,6 +15,13 @@ from pierhead.cli.talk import Talk, talks
 
 _CHARACTERS_MAX: Final = 32 << 20
 
+
+def reported(item: Json, how: Look) -> str:
+    """``silent 3 h`` where the last report is too old."""
+    text = ago(item["reported"], how)
+    return f"silent {text}" if item["stale"] else text
+
+
 _RUNNING = (
     Column("CLUSTER", plain("cluster")),
     Column("NAMESPACE", plain("namespace"), 3),
@@ -24,23 +31,17 @@ _RUNNING = (
     Column("DIGEST", digest("digest"), 2),
     Column("RUN", plain("count"), 1, right=True),
     Column("STAGES", plain("stages"), 2),
-    Column("REPORTED", lambda item, how: reported(item, how), 4),
+    Column("REPORTED", reported, 4),
     Column("REFERENCE", plain("reference"), 6),
 )
 _CLUSTERS = (
     Column("CLUSTER", plain("cluster")),
     Column("STAGE", plain("stage")),
     Column("ENTRIES", plain("entries"), 2, right=True),
-    Column("REPORTED", lambda item, how: reported(item, how)),
+    Column("REPORTED", reported),
     Column("SINCE", age("reported"), 4),
     Column("BY", plain("by"), 3),
 )
-
-
-def reported(item: Json, how: Look) -> str:
-    """``silent 3 h`` where the last report is too old."""
-    text = ago(item["reported"], how)
-    return f"silent {text}" if item["stale"] else text
 
 
 @click.group(cls=Noun)

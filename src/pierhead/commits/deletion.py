@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.refusals import (
     BlobNamedByManifest,
     BlobUnknown,
@@ -33,12 +33,12 @@ class Deletion:
 
 def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
     """Raises RepositoryReadOnly, ManifestUnknown. A tag written once stays spent: no other bytes ever get it."""
-    image, policy = _image(tx, deletion, tag)
+    image, writing = _image(tx, deletion, tag)
     digest = tx.tags.pointing(image, [tag]).get(tag)
     if digest is None:
         raise ManifestUnknown(deletion.image, tag, deletion.name)
     event = tx.events.append(image, _event("delete tag", deletion, tags=[tag], digest=digest, before={tag: digest}))
-    tx.tags.close(image, tag, event, spend=_is_once(policy, tag))
+    tx.tags.close(image, tag, event, spend=writing.is_once(tag))
 
 
 def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
@@ -47,14 +47,15 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it or a tag that is
     written once points at it.
     """
-    image, policy = _image(tx, deletion, digest)
+    image, writing = _image(tx, deletion, digest)
     manifest = tx.manifests.find(image, [digest]).get(digest)
     if manifest is None:
         raise ManifestUnknown(deletion.image, digest, deletion.name)
     if parents := tx.manifests.parents(image, digest):
         raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
     tags = tx.tags.of_manifest(image, manifest)
-    if once := [tag for tag, written_once in tags if written_once or _is_once(policy, tag)]:
+    # Tags that were there before they came to be written once count too.
+    if once := [tag for tag, written_once in tags if written_once or writing.is_once(tag)]:
         raise ManifestNeeded(digest, f"the tag {once[0]} is written once and points at it. Delete the tag first")
     names = [tag for tag, _ in tags]
     what = {"digest": digest, "tags": names, "before": dict.fromkeys(names, digest)}
@@ -83,24 +84,19 @@ def delete_blob(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     tx.reclaims.review([row.id], tx.now + deletion.lease)
 
 
-def _is_once(policy: WritePolicy, tag: Tag) -> bool:
-    """Tags that were there before their repository became ALLOW_ONCE count too."""
-    return policy is WritePolicy.ALLOW_ONCE and not tag.is_fallback
-
-
-def _writable(tx: Tx, deletion: Deletion) -> WritePolicy:
-    policy = tx.repositories.policy(deletion.repository)
-    if policy is WritePolicy.DENY:
+def _writable(tx: Tx, deletion: Deletion) -> Writing:
+    writing = tx.repositories.writing(deletion.repository)
+    if writing.policy is WritePolicy.DENY:
         raise RepositoryReadOnly(deletion.name)
-    return policy
+    return writing
 
 
-def _image(tx: Tx, deletion: Deletion, reference: str) -> tuple[ImageId, WritePolicy]:
-    policy = _writable(tx, deletion)
+def _image(tx: Tx, deletion: Deletion, reference: str) -> tuple[ImageId, Writing]:
+    writing = _writable(tx, deletion)
     image = tx.images.find(deletion.repository, deletion.image)
     if image is None:
         raise ManifestUnknown(deletion.image, reference, deletion.name)
-    return image, policy
+    return image, writing
 
 
 def _event(kind: str, deletion: Deletion, **what: object) -> Event:

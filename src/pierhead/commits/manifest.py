@@ -15,7 +15,7 @@ from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
 from pierhead.domain.manifest import INDEX_TYPES, Index, Manifest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.refusals import ManifestBlobUnknown, ManifestInvalid, RepositoryReadOnly, TagWrittenOnce
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import (
@@ -63,8 +63,8 @@ class ManifestAccepted:
 
 def push_manifest(tx: Tx, push: ManifestPush) -> ManifestAccepted:
     """Raises RepositoryReadOnly, ManifestBlobUnknown naming each missing digest, ManifestInvalid, TagWrittenOnce."""
-    policy = tx.repositories.policy(push.repository)
-    if policy is WritePolicy.DENY:
+    writing = tx.repositories.writing(push.repository)
+    if writing.policy is WritePolicy.DENY:
         raise RepositoryReadOnly(push.name)
     subject = None if push.parsed.subject is None else push.parsed.subject.digest
     image = tx.images.ensure(push.repository, push.image)
@@ -87,7 +87,7 @@ def push_manifest(tx: Tx, push: ManifestPush) -> ManifestAccepted:
         tx.manifests.refer(image, subject, push.parsed.artifact_type, manifest)
     event = tx.events.append(image, _event(push, tx.tags.pointing(image, push.tags)))
     for tag in push.tags:
-        write_tag(tx, image, tag, manifest, event, policy, push.name, push.image)
+        write_tag(tx, image, tag, manifest, event, writing, push.name, push.image)
     return ManifestAccepted(push.digest, subject, push.tags, changed=True)
 
 
@@ -97,15 +97,15 @@ def write_tag(
     tag: Tag,
     manifest: ManifestId,
     event: EventId,
-    policy: WritePolicy,
+    writing: Writing,
     repository: RepositoryName,
     name: ImageName,
 ) -> Claimed:
-    """Points a tag as the policy allows. Tags under which clients keep referrers move in any case.
+    """Points a tag as the repository's policy and rules allow. Tags under which clients keep referrers always move.
 
     Raises TagWrittenOnce.
     """
-    if policy is WritePolicy.ALLOW or tag.is_fallback:
+    if not writing.is_once(tag):
         return tx.tags.move(image, tag, manifest, event)
     claim = tx.tags.claim(image, tag, manifest, event)
     match claim:
@@ -113,7 +113,10 @@ def write_tag(
             return claim
         case Held():
             since = datetime.fromtimestamp(claim.since / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-            raise TagWrittenOnce(repository, name, tag, claim.digest, since, claim.by)
+            rule = writing.rule_of(tag)
+            raise TagWrittenOnce(
+                repository, name, tag, claim.digest, since, claim.by, "" if rule is None else rule.where
+            )
         case _:
             assert_never(claim)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pierhead.domain.access import Principal, Right, Rule, Rules
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import Writing
 from pierhead.domain.refusals import Refusal
 from pierhead.domain.roles import in_words
 
@@ -209,14 +209,16 @@ def tag_step(subject: Subject, repository: RepositoryName, image: ImageName, tag
     return Step(tag, f"{who.name} may not push the tag {tag}: {told}.", Verdict.NO)
 
 
-def policy_step(repository: RepositoryName, policy: WritePolicy, tag: Tag | None, held: str | None) -> Step:
-    """What the write policy makes of the tag, which holds the digest ``held``; for what it does not refuse."""
-    told = f"The write policy of {repository} is {policy.value}"
+def policy_step(repository: RepositoryName, writing: Writing, tag: Tag | None, held: str | None) -> Step:
+    """What policy and rules make of the tag, which holds the digest ``held``; for what they do not refuse."""
+    told = f"The write policy of {repository} is {writing.policy.value}"
     if tag is None or tag.is_fallback:
         return Step(repository, f"{told}.")
     if held is not None:
         return Step(repository, f"{told}: the tag {tag} moves from {held}.")
-    return Step(repository, f"{told}: the tag {tag} is new there.")
+    rule = writing.rule_of(tag)
+    once = "" if rule is None else f", and {rule.where} has it written once"
+    return Step(repository, f"{told}: the tag {tag} is new there{once}.")
 
 
 @dataclass(frozen=True, slots=True)

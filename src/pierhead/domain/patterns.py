@@ -64,7 +64,12 @@ class TagPatterns:
 
     def meets(self, tag: str) -> bool:
         """Whether one of the patterns stands for ``tag``."""
-        return self._patterns.meets(tag) or (self._versions and _VERSION.fullmatch(tag) is not None)
+        return self._patterns.meets(tag) or (self._versions and is_version(tag))
+
+
+def is_version(tag: str) -> bool:
+    """Whether ``{version}`` stands for it."""
+    return _VERSION.fullmatch(tag) is not None
 
 
 VERSION: Final = "{version}"

@@ -1,8 +1,12 @@
-"""Write policies of hosted repositories."""
+"""Write policies of hosted repositories, and rules that write tags once whatever the policy."""
 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
+
+from pierhead.domain.names import Tag
+from pierhead.domain.patterns import TagPatterns
 
 
 class WritePolicy(enum.Enum):
@@ -11,3 +15,39 @@ class WritePolicy(enum.Enum):
     ALLOW = "ALLOW"
     ALLOW_ONCE = "ALLOW_ONCE"
     DENY = "DENY"
+
+
+@dataclass(frozen=True, slots=True)
+class OnceRule:
+    """Tags that meet ``tags`` are written once, but for those that are ``moving``.
+
+    ``where`` names the rule for sentences: ``tags.main (shared.yaml line 31)``.
+    """
+
+    where: str
+    tags: TagPatterns
+    moving: frozenset[str] = frozenset()
+
+    def holds(self, tag: Tag) -> bool:
+        """Whether the rule is about ``tag``."""
+        return tag not in self.moving and self.tags.meets(tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What decides on tags in one hosted repository."""
+
+    policy: WritePolicy
+    once: tuple[OnceRule, ...] = ()
+
+    def is_once(self, tag: Tag) -> bool:
+        """Whether ``tag`` is written once. Tags under which clients keep referrers never are."""
+        if tag.is_fallback:
+            return False
+        return self.policy is WritePolicy.ALLOW_ONCE or self.rule_of(tag) is not None
+
+    def rule_of(self, tag: Tag) -> OnceRule | None:
+        """The rule that has ``tag`` written once where the policy alone would let it move."""
+        if self.policy is WritePolicy.ALLOW_ONCE:
+            return None
+        return next((rule for rule in self.once if rule.holds(tag)), None)

@@ -287,16 +287,19 @@ class StageFilledByPromotion(Refusal):
 
 
 class TagWrittenOnce(Refusal):
-    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``)."""
+    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``). ``rule`` is set where a rule about
+    tags says so and not the policy of the repository."""
 
-    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str) -> None:
+    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str, rule: str = "") -> None:
+        why = f", and {rule} has such tags written once there" if rule else ""
         super().__init__(
             f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} holds {held} "
-            f"since {since} ({by}). Use a new version; the same bytes would be accepted.",
+            f"since {since} ({by}){why}. Use a new {'tag' if rule else 'version'}; the same bytes would be accepted.",
             repository=repository,
             image=image,
             tag=tag,
             held=held,
+            **({"rule": rule} if rule else {}),
         )
 
 

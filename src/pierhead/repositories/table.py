@@ -12,6 +12,7 @@ from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
+from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
@@ -76,9 +77,16 @@ class Leaf:
 
 class Table:
     """All repositories; ``main`` is host:port of the main port as people reach it. ``stages`` are names of stages with
-    their repositories, in the order of promotion."""
+    their repositories, in the order of promotion. ``tags`` tells what a tag is."""
 
-    def __init__(self, entries: Sequence[Entry], main: str, stages: Sequence[tuple[str, RepositoryName]] = ()) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        main: str,
+        stages: Sequence[tuple[str, RepositoryName]] = (),
+        tags: Strategy = BUILT_IN,
+    ) -> None:
+        self.tags = tags
         self.stages = tuple(stages)
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
         self.main = main

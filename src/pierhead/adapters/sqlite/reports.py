@@ -12,11 +12,11 @@ from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
+from pierhead.adapters.sqlite.repositories import ROWS, repository_row
 from pierhead.adapters.sqlite.running import SqliteRunningReports
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.sessions import SessionRow
@@ -28,7 +28,6 @@ from pierhead.ports.metadata.values import (
     ManifestId,
     Reclaimable,
     RefreshRow,
-    RepositoryId,
     RepositoryRow,
     StoredManifest,
     TagInterval,
@@ -145,11 +144,8 @@ class SqliteReports:
 
     def repositories(self) -> Mapping[RepositoryName, RepositoryRow]:
         """All rows."""
-        rows = self._execute("SELECT id, name, kind, write_policy FROM repositories")
-        return {
-            RepositoryName(name): RepositoryRow(RepositoryId(row_id), RepositoryName(name), kind, WritePolicy(policy))
-            for row_id, name, kind, policy in rows
-        }
+        rows = map(repository_row, self._execute(ROWS))
+        return {row.name: row for row in rows}
 
     def note(self, name: str) -> str | None:
         """One value."""

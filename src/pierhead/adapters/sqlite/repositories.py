@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import apsw
 
 from pierhead.adapters.sqlite.one import one
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.patterns import TagPatterns
+from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.values import ImageId, RepositoryId, RepositoryRow
+
+ROWS: Final = "SELECT id, name, kind, write_policy, once FROM repositories ORDER BY name"
 
 
 class _Moment(Protocol):
     now: int
+
+
+def repository_row(row: tuple[int, str, str, str, str]) -> RepositoryRow:
+    """A row of ``ROWS``."""
+    id_, name, kind, policy, once = row
+    return RepositoryRow(RepositoryId(id_), RepositoryName(name), kind, WritePolicy(policy), _rules(once))
+
+
+def _text(once: tuple[OnceRule, ...]) -> str:
+    """Rules as they are kept: empty for none, which costs nothing to read."""
+    kept = [{"where": one.where, "tags": one.tags.texts, "moving": sorted(one.moving)} for one in once]
+    return json.dumps(kept, ensure_ascii=False) if kept else ""
+
+
+def _rules(text: str) -> tuple[OnceRule, ...]:
+    if not text:
+        return ()
+    return tuple(OnceRule(one["where"], TagPatterns(one["tags"]), frozenset(one["moving"])) for one in json.loads(text))
 
 
 class SqliteRepositories:
@@ -23,38 +45,46 @@ class SqliteRepositories:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute
-        self._policies: dict[RepositoryId, WritePolicy] = {}
+        self._writing: dict[RepositoryId, Writing] = {}
+        self._rules: tuple[str, tuple[OnceRule, ...]] = ("", ())
+        """The text of rules that was read last, and what it came to: repositories mostly share one."""
 
     def forget(self) -> None:
         """What was read may not hold any more: another transaction begins, or a part of this one was undone."""
-        self._policies.clear()
+        self._writing.clear()
 
-    def ensure(self, name: RepositoryName, kind: str, policy: WritePolicy) -> RepositoryRow:
+    def ensure(
+        self, name: RepositoryName, kind: str, policy: WritePolicy, once: tuple[OnceRule, ...] = ()
+    ) -> RepositoryRow:
         """The kind of a repository that is there stays what it is; the caller compares."""
         self.forget()
         row = one(
             self._execute(
-                """INSERT INTO repositories (name, kind, write_policy) VALUES (?,?,?)
-               ON CONFLICT (name) DO UPDATE SET write_policy=excluded.write_policy RETURNING id, kind""",
-                (name, kind, policy.value),
+                """INSERT INTO repositories (name, kind, write_policy, once) VALUES (?,?,?,?)
+               ON CONFLICT (name) DO UPDATE SET write_policy=excluded.write_policy, once=excluded.once
+               RETURNING id, kind""",
+                (name, kind, policy.value, _text(once)),
             )
         )
-        return RepositoryRow(RepositoryId(row[0]), name, row[1], policy)
+        return RepositoryRow(RepositoryId(row[0]), name, row[1], policy, once)
 
     def all(self) -> Sequence[RepositoryRow]:
         """Those that the config stopped naming too."""
-        rows = self._execute("SELECT id, name, kind, write_policy FROM repositories ORDER BY name")
-        return [
-            RepositoryRow(RepositoryId(id_), RepositoryName(name), kind, WritePolicy(policy))
-            for id_, name, kind, policy in rows
-        ]
+        return [repository_row(row) for row in self._execute(ROWS)]
 
     def policy(self, repository: RepositoryId) -> WritePolicy:
         """As it stands in this transaction, whose operations all ask the same."""
-        found = self._policies.get(repository)
+        return self.writing(repository).policy
+
+    def writing(self, repository: RepositoryId) -> Writing:
+        """As it stands in this transaction."""
+        found = self._writing.get(repository)
         if found is None:
-            found = WritePolicy(self._execute("SELECT write_policy FROM repositories WHERE id=?", (repository,)).get)
-            self._policies[repository] = found
+            policy, once = one(self._execute("SELECT write_policy, once FROM repositories WHERE id=?", (repository,)))
+            if once and once != self._rules[0]:
+                self._rules = once, _rules(once)
+            found = Writing(WritePolicy(policy), self._rules[1] if once else ())
+            self._writing[repository] = found
         return found
 
 

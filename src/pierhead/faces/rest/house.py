@@ -140,6 +140,7 @@ def _repository(call: Call, entry: Entry, row: RepositoryRow | None, sizes: dict
         "name": entry.name,
         "kind": entry.kind,
         "write_policy": row.write_policy.value if row is not None and entry.kind == "hosted" else None,
+        "written_once": [text for rule in (row.once if row is not None else ()) for text in rule.tags.texts],
         "stage": entry.stage or None,
         "external": entry.external,
         "path": f"{call.table.main}/{entry.name}",

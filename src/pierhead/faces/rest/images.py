@@ -31,7 +31,7 @@ async def tags(call: Call) -> Json:
     found, following = await list_kept_tags(call.parts.store, keeping, prefix, after, call.limit())
     if not found and not after and not await _known(call, entry, image):
         raise ImageUnknown(image, entry.name)
-    return shapes.page([shapes.tag(one) for one in found], cursor_of(following))
+    return shapes.page([shapes.tag(one, call.table.tags.class_of(one.row.name)) for one in found], cursor_of(following))
 
 
 async def by_tag(call: Call) -> Json:

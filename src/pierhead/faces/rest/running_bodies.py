@@ -81,7 +81,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     images: list[str | _Entry] | None = None
     kind: str | None = None
     apiVersion: str | None = None  # noqa: N815
-    metadata: msgspec.Raw | None = None
+    metadata: dict[str, object] | None = None
     items: list[_Pod] | None = None
 
 

@@ -14,6 +14,7 @@ from pierhead.domain.build_cache import build_cache_of
 from pierhead.domain.digest import Descriptor
 from pierhead.domain.manifest import Index
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.tagging import TagClass
 from pierhead.ports.metadata.values import Reclaimable, TagInterval
 from pierhead.ports.upstream import RateLimit
 from pierhead.repositories.proxy import ProxyStatus
@@ -48,8 +49,8 @@ def image(found: ListedImage, repository: RepositoryName) -> Json:
     }
 
 
-def tag(found: KeptTag) -> Json:
-    """An entry of the list of tags."""
+def tag(found: KeptTag, made: TagClass | None) -> Json:
+    """An entry of the list of tags. ``rule`` is the rule of the tag strategy that makes such tags, null for none."""
     row = found.row
     return {
         "name": row.name,
@@ -60,6 +61,8 @@ def tag(found: KeptTag) -> Json:
         "since": instant(row.since),
         "by": row.by,
         "member": found.member,
+        "rule": None if made is None else made.rule,
+        "moving": made is not None and made.moving,
     }
 
 

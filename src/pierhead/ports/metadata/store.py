@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.reports import Reports
@@ -48,12 +48,17 @@ Members = tuple[RepositoryId, ...]
 
 
 class Repositories(Protocol):
-    def ensure(self, name: RepositoryName, kind: str, policy: WritePolicy) -> RepositoryRow:
+    def ensure(
+        self, name: RepositoryName, kind: str, policy: WritePolicy, once: tuple[OnceRule, ...] = ()
+    ) -> RepositoryRow:
         """Makes or updates the row; a repository keeps its id, and so its content, for ever."""
 
     def all(self) -> Sequence[RepositoryRow]: ...
 
     def policy(self, repository: RepositoryId) -> WritePolicy: ...
+
+    def writing(self, repository: RepositoryId) -> Writing:
+        """The policy, and the rules that write tags once whatever it says."""
 
 
 class Images(Protocol):

@@ -9,7 +9,7 @@ from typing import NewType
 from pierhead.domain.digest import Digest
 from pierhead.domain.lifecycle import BlobState as BlobState
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.policy import WritePolicy
+from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 
 RepositoryId = NewType("RepositoryId", int)
 ImageId = NewType("ImageId", int)
@@ -24,6 +24,12 @@ class RepositoryRow:
     name: RepositoryName
     kind: str
     write_policy: WritePolicy
+    once: tuple[OnceRule, ...] = ()
+
+    @property
+    def writing(self) -> Writing:
+        """What decides on its tags."""
+        return Writing(self.write_policy, self.once)
 
 
 @dataclass(frozen=True, slots=True)
