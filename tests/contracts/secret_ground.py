@@ -47,7 +47,7 @@ class Notes:
     def notes(self) -> Notes:
         return self
 
-    async def write(self, fn: Callable[[Any], Any], *, durable: bool = True) -> Any:
+    async def write(self, fn: Callable[[Any], Any], *, durable: bool = True, brief: bool = False) -> Any:
         if self.down:
             raise Unavailable("The disk is full.")
         return fn(self)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import settings
 from pierhead.adapters.sqlite.rows import chain_hash
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.ports.faults import NoFaults
-from pierhead.ports.metadata.store import Store
+from pierhead.ports.metadata.store import Store, Tx
 from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsContract, WritesContract
 from tests.contracts.metadata_accounts import AccountsContract
 from tests.contracts.metadata_board import BoardContract
@@ -27,11 +28,25 @@ from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
 
+T = TypeVar("T")
+
+
+class OnTheLoop(SqliteStore):
+    """Everything counts as brief, and only commits are the thread's."""
+
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = True) -> Awaitable[T]:
+        return super().write(fn, durable=durable, brief=brief)
+
+
+WAYS = [pytest.param(SqliteStore, id="thread"), pytest.param(OnTheLoop, id="loop")]
+
 
 class Sqlite(MetadataFixtures):
-    @pytest.fixture
-    async def store(self, clock: HandClock, tmp_path: Path) -> AsyncIterator[SqliteStore]:
-        opened = await SqliteStore.open(tmp_path / "pierhead.db", clock, NoFaults())
+    @pytest.fixture(params=WAYS)
+    async def store(
+        self, request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path
+    ) -> AsyncIterator[SqliteStore]:
+        opened = await request.param.open(tmp_path / "pierhead.db", clock, NoFaults())
         yield opened
         await opened.close()
 

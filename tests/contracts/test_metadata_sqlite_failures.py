@@ -21,7 +21,7 @@ from pierhead.ports.faults import FaultPoint, NoFaults
 from pierhead.ports.metadata.store import Tx
 from tests.contracts.metadata import pointed_at
 from tests.contracts.rows import HandClock, later, manifest, shelf
-from tests.contracts.test_metadata_sqlite import verify_chain
+from tests.contracts.test_metadata_sqlite import WAYS, verify_chain
 from tests.house.tree import ROOT
 
 NAME = "pierhead.db"
@@ -41,9 +41,14 @@ class FailingAt:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, faults: FailingAt | None = None, *, shared: bool = False, clock: HandClock | None = None
+    folder: Path,
+    faults: FailingAt | None = None,
+    *,
+    way: type[SqliteStore] = SqliteStore,
+    shared: bool = False,
+    clock: HandClock | None = None,
 ) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(folder / NAME, clock or HandClock(), faults or NoFaults(), shared=shared)
+    store = await way.open(folder / NAME, clock or HandClock(), faults or NoFaults(), shared=shared)
     try:
         yield store
     finally:
@@ -97,12 +102,13 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path
     assert (tmp_path / NAME).read_bytes() == b"a letter to somebody else\n" * 400
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("point", [FaultPoint.GROUP_BEGUN, FaultPoint.GROUP_DONE])
 async def test_a_commit_that_fails_answers_all_of_its_group_unavailable_and_stops_the_writes(
-    tmp_path: Path, point: FaultPoint
+    tmp_path: Path, way: type[SqliteStore], point: FaultPoint
 ) -> None:
     faults = FailingAt()
-    async with opened(tmp_path, faults) as store:
+    async with opened(tmp_path, faults, way=way) as store:
         dev = await shelf(store)
         kept = await store.write(lambda tx: dev.push_image(tx, "kept", "kept"))
         faults.point = point
@@ -124,10 +130,13 @@ async def test_a_commit_that_fails_answers_all_of_its_group_unavailable_and_stop
     assert verify_chain(tmp_path / NAME) == 2
 
 
-async def test_a_fault_of_ours_in_the_writer_answers_everybody_and_stops_the_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_fault_of_ours_in_the_writer_answers_everybody_and_stops_the_writes(
+    tmp_path: Path, way: type[SqliteStore]
+) -> None:
     faults = FailingAt()
     faults.error = AssertionError("nobody thought of this")
-    async with opened(tmp_path, faults) as store:
+    async with opened(tmp_path, faults, way=way) as store:
         dev = await shelf(store)
         faults.point = FaultPoint.GROUP_DONE
         pushes = [store.write(later(dev.push_image, str(number), f"t{number}")) for number in range(3)]
@@ -136,11 +145,13 @@ async def test_a_fault_of_ours_in_the_writer_answers_everybody_and_stops_the_wri
         assert store.health() is not None
 
 
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_commit_that_took_place_but_could_not_be_reported_is_found_when_it_is_tried_again(
     tmp_path: Path,
+    way: type[SqliteStore],
 ) -> None:
     faults = FailingAt()
-    async with opened(tmp_path, faults) as store:
+    async with opened(tmp_path, faults, way=way) as store:
         once = await shelf(store, "prod", WritePolicy.ALLOW_ONCE)
         faults.point = FaultPoint.GROUP_COMMITTED
         with pytest.raises(Unavailable):
@@ -150,8 +161,11 @@ async def test_a_commit_that_took_place_but_could_not_be_reported_is_found_when_
         assert not again.changed
 
 
-async def test_a_full_disk_refuses_writes_keeps_reads_and_is_over_when_there_is_space(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_full_disk_refuses_writes_keeps_reads_and_is_over_when_there_is_space(
+    tmp_path: Path, way: type[SqliteStore]
+) -> None:
+    async with opened(tmp_path, way=way) as store:
         dev = await shelf(store)
         kept = await store.write(lambda tx: dev.push_image(tx, "kept", "1.0"))
         connection = store._writer._connection
@@ -173,10 +187,11 @@ async def test_a_full_disk_refuses_writes_keeps_reads_and_is_over_when_there_is_
     assert verify_chain(tmp_path / NAME) == 2
 
 
-async def test_a_busy_database_is_unavailable_for_now_and_not_for_ever(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_busy_database_is_unavailable_for_now_and_not_for_ever(tmp_path: Path, way: type[SqliteStore]) -> None:
+    async with opened(tmp_path, way=way) as store:
         dev = await shelf(store)
-        store._writer._connection.set_busy_timeout(50)
+        store._writer.patience_ms = 50
         other = connect(tmp_path / NAME, writable=True)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="busy"):
@@ -187,8 +202,11 @@ async def test_a_busy_database_is_unavailable_for_now_and_not_for_ever(tmp_path:
         await store.write(lambda tx: dev.push_image(tx, "x", "1.0"))
 
 
-async def test_a_store_that_was_closed_answers_writes_instead_of_keeping_them_waiting(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_store_that_was_closed_answers_writes_instead_of_keeping_them_waiting(
+    tmp_path: Path, way: type[SqliteStore]
+) -> None:
+    async with opened(tmp_path, way=way) as store:
         pending = [store.write(lambda tx: tx.now) for _ in range(200)]
     assert len(await asyncio.gather(*pending)) == 200
     with pytest.raises(Unavailable):

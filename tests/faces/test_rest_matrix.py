@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pierhead.faces.rest.routes import ROOT, ROUTES, Need, Route
+from pierhead.faces.rest.route import Need, Route
+from pierhead.faces.rest.routes import ROOT, ROUTES
 from tests.peers.images import image
 from tests.peers.pierhead import PASSWORDS, Pierhead, house
 from tests.peers.wire import Answer
@@ -22,6 +23,7 @@ KNOWN = {
     "account": "svc-deploy",
     "role": "deployer",
     "token": "0" * 16,
+    "promotion": "1",
 }
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
 TOO_LITTLE = {
@@ -116,6 +118,7 @@ BAD_NAMES = {
     ],
     "account": [("-leads", 400, "name_invalid"), ("a%20b", 400, "name_invalid"), ("anonymous", 400, "name_invalid")],
     "role": [("Upper", 400, "name_invalid"), ("a..b", 400, "name_invalid")],
+    "promotion": [(name, 404, "promotion_unknown") for name in ("0", "x", "9" * 30, "-1")],
 }
 BAD = [
     pytest.param(route, name, *row, id=f"{ids(route)} {name}={row[0][:12]}")

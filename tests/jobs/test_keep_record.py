@@ -32,7 +32,7 @@ class Shut:
         self.shut = False
         self.writes = 0
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
         assert not durable, "nobody waits for these, so no sync does"
         self.writes += 1
         if self.shut:

@@ -51,5 +51,5 @@ async def _keep(hosted: Hosted, image: ImageName, digest: Digest) -> None:
     review = None if row is None else await parts.store.lookups.review(row.id)
     if review is None or review - parts.clock.now() > min(_HOUR, parts.lease // 2):
         return
-    if not await parts.store.write(lambda tx: renew_blob(tx, hosted.row_id, image, digest, parts.lease)):
+    if not await parts.store.write(lambda tx: renew_blob(tx, hosted.row_id, image, digest, parts.lease), brief=True):
         raise BlobUnknown(image, digest, hosted.name)

@@ -56,7 +56,7 @@ async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
         may_open(policy, count + sessions.count(row.account), row, hosted.name, most)
         sessions.begin(row, row.created - limits.UPLOAD_IDLE_SECONDS_MAX * 1_000_000)
     else:
-        await parts.store.write(lambda tx: open_upload(tx, row, hosted.name, most), durable=False)
+        await parts.store.write(lambda tx: open_upload(tx, row, hosted.name, most), durable=False, brief=True)
     return upload
 
 
@@ -149,7 +149,7 @@ async def _saved(hosted: Hosted, upload: str) -> None:
     """A session whose bytes get a file has a row, or the file would be nobody's after a restart."""
     row = hosted.parts.sessions.find(upload)
     if row is not None:
-        await hosted.parts.store.write(lambda tx: save_uploads(tx, [row]), durable=False)
+        await hosted.parts.store.write(lambda tx: save_uploads(tx, [row]), durable=False, brief=True)
         hosted.parts.sessions.take(upload)
 
 
@@ -157,7 +157,7 @@ async def _cancelled(hosted: Hosted, upload: str) -> bool:
     """Forgets a session; False if it was not open."""
     if hosted.parts.sessions.take(upload) is not None:
         return True
-    return await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False)
+    return await hosted.parts.store.write(lambda tx: cancel_upload(tx, upload), durable=False, brief=True)
 
 
 async def _open(hosted: Hosted, row: UploadRow, chunk: Chunk) -> Incoming:

@@ -54,4 +54,5 @@ async def push_manifest(
         circumstances,
         lenders,
     )
-    return await hosted.parts.store.write(lambda tx: commit(tx, push))
+    brief = len(body) <= limits.BRIEF_MANIFEST_BYTES_MAX and not lenders
+    return await hosted.parts.store.write(lambda tx: commit(tx, push), brief=brief)

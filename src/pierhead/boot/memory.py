@@ -1,14 +1,18 @@
-"""How the interpreter and the C library are told to keep memory: for a server that starts once and runs for months."""
+"""How memory is kept: by the interpreter and the C library, for a server that starts once and runs for months, and what
+of it may get to a disk."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import resource
 from typing import Final
 
 # malloc.h of glibc
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+# core(5) and fs/coredump.c: at 0 a program that the system pipes images to gets them still, at 1 nobody does.
+_NO_IMAGE: Final = 1
 _LARGE_BLOCK_BYTES: Final = 4 << 20
 _ARENAS: Final = 2
 
@@ -24,6 +28,14 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
     gc.enable()
+
+
+def leave_no_image() -> None:
+    """A crash writes no image of this process to a disk: it would hold every secret that the process knows. Who wants
+    one to look for a fault sets the limit of the running process (``prlimit --core``)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if soft != 0 or hard != 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (_NO_IMAGE, hard))
 
 
 def give_back() -> None:

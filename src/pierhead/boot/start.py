@@ -84,6 +84,7 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     # Between the writer's thread and the loop the interpreter changes over sooner: more writes, no later reads.
     sys.setswitchinterval(_SWITCH_SECONDS)
     memory.give_back()
+    memory.leave_no_image()
     logs.use("text")
     try:
         handed = inherited()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -26,9 +27,13 @@ class Hasher(Protocol):
 
 def hasher(algorithm: str) -> Hasher:
     """A new hasher for ``sha256`` or ``sha512``. Raises DigestUnsupported for another algorithm."""
-    if algorithm not in _HEX_LENGTH:
+    make = _HASHERS.get(algorithm)
+    if make is None:
         raise DigestUnsupported(algorithm)
-    return hashlib.new(algorithm, usedforsecurity=True)
+    return make()
+
+
+_HASHERS: Final[Mapping[str, Callable[[], Hasher]]] = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 
 class Digest(str):

@@ -31,6 +31,11 @@ DRAW_BUFFER_BYTES: Final = 1 * MIB
 DRAW_BYTES_MIN: Final = 256 * KIB
 BLOB_SWEEP_THREADS: Final = 2
 
+PROMOTION_MANIFESTS_MAX: Final = 10_000
+PROMOTIONS_EXPIRED_PER_STEP: Final = 100
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+PROMOTION_COMMENT_CHARACTERS_MAX: Final = 1_000
+
 UPLOADS_PER_ACCOUNT_MAX: Final = 10_000
 UPLOAD_HASHERS_KEPT_MAX: Final = 4_096
 UPLOAD_IDLE_SECONDS_MAX: Final = 24 * 3600
@@ -57,6 +62,10 @@ REFERRERS_BYTES_MAX: Final = 3 * MIB
 RANGES_PER_READ_MAX: Final = 64
 
 WRITE_GROUP_MAX: Final = 64
+BRIEF_GROUP_MAX: Final = 32
+"""Writes of a few statements each that the loop runs in one go."""
+BRIEF_MANIFEST_BYTES_MAX: Final = 16 * KIB
+"""About a hundred references; what is longer is written by the thread."""
 WAL_CHECKPOINT_PAGES: Final = 8_000
 BODY_CACHE_BYTES_MAX: Final = 8 * MIB
 TAGS_REMEMBERED_MAX: Final = 4_096
@@ -145,3 +154,13 @@ BOARD_NAMES_MAX: Final = 100
 RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
 RUNNING_ENTRIES_MAX: Final = 20_000
 RUNNING_SHOWN_MAX: Final = 200
+
+# What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
+SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
+SIGNATURE_BYTES_MAX: Final = 4 * KIB
+SIGNATURES_PER_ENVELOPE_MAX: Final = 64
+SIGNATURES_LOOKED_AT_MAX: Final = 1_000
+BUNDLE_BYTES_MAX: Final = 1 * MIB
+PUBLIC_KEYS_BYTES_MAX: Final = 64 * KIB
+RSA_BITS_MIN: Final = 2_048
+RSA_BITS_MAX: Final = 8_192

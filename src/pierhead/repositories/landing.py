@@ -28,11 +28,12 @@ async def land(incoming: Incoming, digest: Digest, place: Place, store: Store, b
     """
     try:
         await _compare(incoming, digest)
-        known = await store.lookups.known(digest)
+        # A small blob is on no disk yet, and whether it is known the commit looks for itself.
+        known = None if incoming.size <= limits.BLOB_INLINE_BYTES_MAX else await store.lookups.known(digest)
         broken = known is not None and not is_intact(known, blobs)
         if known is not None and not broken and known.state is BlobState.LIVE and known.size == incoming.size:
             size = incoming.size
-            if await store.write(lambda tx: adopt_blob(tx, place, digest, size)):
+            if await store.write(lambda tx: adopt_blob(tx, place, digest, size), brief=True):
                 await incoming.discard()
                 return
         landed = await incoming.land(digest)
@@ -88,13 +89,14 @@ async def _commit(landed: Landed, place: Place, store: Store, blobs: BlobStore, 
         return land_blob(tx, place, landed)
 
     try:
-        superfluous = await store.write(commit)
+        superfluous = await store.write(commit, brief=True)
     except Unavailable:
         raise
     except Exception:
-        await _take_away(blobs, landed.digest, landed.generation)
+        if landed.body is None:
+            await _take_away(blobs, landed.digest, landed.generation)
         raise
-    if superfluous:
+    if superfluous and (landed.body is None or superfluous != landed.generation):
         await _take_away(blobs, landed.digest, superfluous)
 
 

@@ -10,7 +10,9 @@ import msgspec
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
+from pierhead.adapters.sqlite.graph import SqliteGraph
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.promotions import SqlitePointers, SqlitePromotions
 from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
@@ -73,7 +75,7 @@ def chain_hash(before: bytes, seq: int, at: int, kind: str, account: str, image:
 
 
 class Transaction:
-    """What ``Store.write`` hands to its function. Only the writer's thread touches it."""
+    """What ``Store.write`` hands to its function. Only whoever has the writer's connection touches it."""
 
     def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
         self._connection = connection
@@ -98,6 +100,9 @@ class Transaction:
         self.uses = SqliteUses(connection)
         self.refreshes = SqliteRefreshes(connection)
         self.running = SqliteRunning(connection)
+        self.promotions = SqlitePromotions(connection, self._moment)
+        self.pointers = SqlitePointers(connection, self._moment)
+        self.graph = SqliteGraph(connection, self._moment)
 
     @property
     def now(self) -> int:

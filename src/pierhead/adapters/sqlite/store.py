@@ -51,9 +51,9 @@ class SqliteStore:
         await asyncio.to_thread(_prepare, path)
         return cls(path, Writer(path, clock, faults, shared=shared))
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
         """See the port."""
-        return self._writer.submit(fn, durable)
+        return self._writer.submit(fn, durable, brief)
 
     async def report(self, fn: Callable[[Reports], T]) -> T:
         """Runs ``fn`` in a worker thread over one snapshot; raises TimeoutError after five seconds."""

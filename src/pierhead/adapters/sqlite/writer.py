@@ -1,7 +1,12 @@
-"""One thread that writes: it takes what is queued, runs each as a savepoint of one transaction, and answers all after
-one sync. It never waits for company: the sync in progress is the wait.
+"""One connection that writes: it takes what is queued, runs each as a savepoint of one transaction, and answers all
+after one sync. It never waits for company: the sync in progress is the wait.
 
-Several processes take turns by ``flock`` on a file beside the database, which the kernel frees when one dies.
+What is brief runs on the loop, and only the commit, which waits for the disk, is the thread's. Each statement that the
+thread runs takes Python's lock twice from a loop that wants it too; a commit takes it once (decision 0034). Everything
+else, and whatever has to wait for others, runs in the thread from its begin to its commit.
+
+Several processes take turns by ``flock`` on a file beside the database, which the kernel frees when one dies; nothing
+is run on their loops.
 """
 
 from __future__ import annotations
@@ -11,10 +16,13 @@ import fcntl
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
@@ -28,30 +36,42 @@ from pierhead.ports.metadata.store import Tx
 
 T = TypeVar("T")
 
-_IDLE_SECONDS = 1.0
+_IDLE_SECONDS: Final = 1.0
+_PATIENCE_MS: Final = 5_000
+_BUSY: Final = (apsw.BusyError, apsw.LockedError)
 
 
 @dataclass(slots=True)
 class _Operation(Generic[T]):
     fn: Callable[[Tx], T]
     durable: bool
+    brief: bool
     future: asyncio.Future[T]
     result: T | None = None
     error: BaseException | None = None
 
 
 class Writer:
-    """Owns the only connection that writes. Made on the event loop that its answers go to."""
+    """Owns the only connection that writes. Made on the event loop that its answers go to.
+
+    The connection belongs to the loop and to the thread by turns: whoever finds ``_busy`` set leaves it alone, and a
+    job of the thread ends with the call that gives it back.
+    """
 
     def __init__(self, path: Path, clock: Clock, faults: Faults, *, shared: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
+        self._waiting: deque[_Operation[Any]] = deque()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._connection = connect(path, writable=True)
         self._tx = Transaction(self._connection, clock)
         self._faults = faults
         self._turn = os.open(path.with_suffix(".turn"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if shared else -1
         self._full_sync = True
         self._log_pages = 0
+        self._busy = False
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self.patience_ms = _PATIENCE_MS
+        """How long the thread waits for another process that writes; the loop does not."""
         self.failed: str | None = None
         self.shared = shared
         self.commits = 0
@@ -59,11 +79,13 @@ class Writer:
         self.counted = (0, 0)
         """Commits, and operations in them."""
         self._closed = False
+        self._drained = asyncio.Event()
         self._connection.set_wal_hook(self._note_log)
+        self._connection.set_busy_timeout(0)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[[Tx], T], durable: bool) -> asyncio.Future[T]:
+    def submit(self, fn: Callable[[Tx], T], durable: bool, brief: bool) -> asyncio.Future[T]:
         """Queues ``fn``; the future has its result once that is on disk."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closed:
@@ -72,72 +94,139 @@ class Writer:
         if self.failed is not None:
             future.set_exception(Unavailable(self.failed, retry_after=30))
             return future
-        self._queue.put(_Operation(fn, durable, future))
+        self._waiting.append(_Operation(fn, durable, brief and not self.shared, future))
+        if not self._busy:
+            # Not at once: whoever else has something to write in this round of the loop joins the group.
+            self._busy = True
+            self._loop.call_soon(self._next)
         return future
 
     async def close(self) -> None:
         """Finishes what is queued, checkpoints, and closes."""
         self._closed = True
-        self._queue.put(None)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if not self._busy:
+            self._drained.set()
+        await self._drained.wait()
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    # --- on the loop -------------------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Begins the next group, if somebody waits. The connection is the loop's until a job is handed over."""
+        if not self._waiting:
+            self._busy = False
+            if self._closed:
+                self._drained.set()
+            elif self._log_pages and self._idle_timer is None:
+                self._idle_timer = self._loop.call_later(_IDLE_SECONDS, self._idle, self.commits)
+            return
+        waiting = self._waiting
+        if self.failed is not None:
+            batch = list(waiting)
+            waiting.clear()
+            _fail(batch, Unavailable(self.failed, retry_after=30))
+            self._answered(batch)
+            return
+        brief = all(operation.brief for operation in islice(waiting, limits.BRIEF_GROUP_MAX))
+        most = limits.BRIEF_GROUP_MAX if brief else limits.WRITE_GROUP_MAX
+        batch = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if not brief:
+            self._jobs.put(partial(self._whole, batch))
+            return
+        try:
+            sound = self._attempt(batch, self._statements)
+        except _BUSY:  # another process writes, such as `pierhead admin reset-password`
+            self._jobs.put(partial(self._whole, batch))
+            return
+        if sound:
+            self._jobs.put(partial(self._seal, batch))
+        else:
+            self._loop.call_soon(self._answered, batch)
+
+    def _answered(self, batch: Sequence[_Operation[Any]]) -> None:
+        _deliver(batch)
+        self._next()
+
+    def _idle(self, commits: int) -> None:
+        """Nothing was written for a while: a good time to take in the log."""
+        self._idle_timer = None
+        if self._busy or self._closed:
+            return
+        if commits != self.commits:
+            self._idle_timer = self._loop.call_later(_IDLE_SECONDS, self._idle, self.commits)
+            return
+        self._busy = True
+        self._jobs.put(self._rest)
+
+    # --- in the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+        self._checkpoint()
+        self._connection.close()
+
+    def _whole(self, batch: Sequence[_Operation[Any]]) -> None:
+        if self._turn >= 0:
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            self._connection.set_busy_timeout(self.patience_ms)
+            if self._attempt(batch, self._statements):
+                self._attempt(batch, self._commit)
+        except _BUSY:
+            _fail(batch, Unavailable("Another process keeps the database busy. Try again.", retry_after=5))
+        finally:
+            self._connection.set_busy_timeout(0)
+            if self._turn >= 0:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
+        self._hand_back(batch)
+
+    def _seal(self, batch: Sequence[_Operation[Any]]) -> None:
+        self._attempt(batch, self._commit)
+        self._hand_back(batch)
+
+    def _hand_back(self, batch: Sequence[_Operation[Any]]) -> None:
+        self.commits += 1
+        if self._log_pages < limits.WAL_CHECKPOINT_PAGES:
+            self._loop.call_soon_threadsafe(self._answered, batch)
+            return
+        self._loop.call_soon_threadsafe(_deliver, batch)  # nobody waits for the log to be taken in
+        self._rest()
+
+    def _rest(self) -> None:
+        self._checkpoint()
+        self._loop.call_soon_threadsafe(self._next)
+
+    # --- on either ---------------------------------------------------------------------------------------------------
 
     def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages
         return apsw.SQLITE_OK
 
-    def _run(self) -> None:
-        while True:
-            try:
-                first = self._queue.get(timeout=_IDLE_SECONDS)
-            except queue.Empty:
-                self._checkpoint()
-                continue
-            batch: list[_Operation[Any]] = []
-            operation: _Operation[Any] | None = first
-            while operation is not None:
-                batch.append(operation)
-                if len(batch) == limits.WRITE_GROUP_MAX:
-                    break
-                try:
-                    operation = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                self._commit_group(batch)
-                self.commits += 1
-                self._loop.call_soon_threadsafe(_deliver, batch)
-                if self._log_pages >= limits.WAL_CHECKPOINT_PAGES:
-                    self._checkpoint()
-            if operation is None:
-                break
-        self._checkpoint()
-        self._connection.close()
-
-    def _commit_group(self, batch: Sequence[_Operation[Any]]) -> None:
-        if self.failed is not None:
-            _fail(batch, Unavailable(self.failed, retry_after=30))
-            return
-        full = any(operation.durable for operation in batch)
-        if self._turn >= 0:
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
+    def _attempt(self, batch: Sequence[_Operation[Any]], step: Callable[[Sequence[_Operation[Any]]], None]) -> bool:
+        """False if the group was undone, and each of it knows why. Raises one of _BUSY if nothing could be begun."""
         try:
-            self._commit(batch, full)
+            step(batch)
+        except _BUSY:
+            self._roll_back()
+            raise
         except apsw.FullError:
             self._roll_back()
             _fail(batch, Unavailable("The disk is full: pushes are refused, pulls work. Free space.", retry_after=30))
-        except (apsw.BusyError, apsw.LockedError):
-            self._roll_back()
-            _fail(batch, Unavailable("Another process keeps the database busy. Try again.", retry_after=5))
         except Exception as error:
-            # Whatever it was, nobody may wait for ever for a thread that has ended.
+            # Whatever it was, nobody may wait for ever.
             self._roll_back()
             self.failed = f"The database could not be written ({type(error).__name__}). Writes stop until a restart."
             _fail(batch, Unavailable(self.failed, retry_after=30))
-        finally:
-            if self._turn >= 0:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
+        else:
+            return True
+        return False
 
-    def _commit(self, batch: Sequence[_Operation[Any]], full: bool) -> None:
+    def _statements(self, batch: Sequence[_Operation[Any]]) -> None:
+        full = any(operation.durable for operation in batch)
         execute = self._connection.execute
         if full is not self._full_sync:
             execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL").fetchall()
@@ -157,8 +246,10 @@ class Writer:
                 execute("ROLLBACK TO one")
                 self._tx.reset(mark)
             execute("RELEASE one")
+
+    def _commit(self, batch: Sequence[_Operation[Any]]) -> None:
         self._faults.hit(FaultPoint.GROUP_DONE)
-        execute("COMMIT")
+        self._connection.execute("COMMIT")
         self.counted = (self.counted[0] + 1, self.counted[1] + len(batch))
         self._faults.hit(FaultPoint.GROUP_COMMITTED)
 

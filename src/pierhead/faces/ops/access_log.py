@@ -9,6 +9,7 @@ shown that are known to hold no secret.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -30,6 +31,7 @@ _SHOWN: Final = frozenset(
     ("artifactType", "cursor", "digest", "digest-algorithm", "from", "last", "limit", "mount", "n", "prefix", "tag")
 )
 _HIDDEN: Final = "…"
+_NAMED: Final = re.compile(r"//[^/]*@")
 _TEXT_MAX: Final = 400
 _NOTHING: Final[Mapping[str, object]] = {}
 # Names that were parsed, and kinds of refusals: nothing in them has to be escaped.
@@ -106,12 +108,12 @@ class AccessLog:
         if ask.taken:
             more += f" bytes_in={ask.taken}"
         referer = ask.get("Referer")
-        target = plain(shown_target(ask) if ask.query else ask.target)
+        target = plain(shown_target(ask) if ask.query or ask.target[:1] != "/" else ask.target)
         if at // _SECOND != self._second:
             self._turn(at)
         line = (
             f'{address_of(ask) or "-"} - {note.get("account", "-")} [{self._local}] "{ask.method} {target} HTTP/1.1" '
-            f'{status or _CLIENT_LEFT} {sent} "{"-" if referer is None else plain(referer)}" '
+            f'{status or _CLIENT_LEFT} {sent} "{"-" if referer is None else plain(shown_referer(referer))}" '
             f'"{self._agent(ask)}" {seconds:.4f}{more}\n'
         )
         return line.encode("utf-8", "backslashreplace")
@@ -121,7 +123,7 @@ class AccessLog:
         note = ask.note if ask.noted else _NOTHING
         if at // _SECOND != self._second:
             self._turn(at)
-        target = shown_target(ask) if ask.query else ask.target
+        target = shown_target(ask) if ask.query or ask.target[:1] != "/" else ask.target
         fields: dict[str, object] = {
             "ts": f"{self._utc}{at // 1000 % 1000:03}Z",
             "level": "info",
@@ -183,14 +185,26 @@ def _escaped(one: str) -> str:
 
 
 def shown_target(ask: Ask) -> str:
-    """Path and query; the value of a parameter that could be a secret is replaced."""
+    """Path and query; the value of a parameter that could be a secret is replaced, and so is who is named before the
+    host, when a client sends a whole address as to a proxy (RFC 9112, 3.2.2)."""
+    target = _NAMED.sub("//…@", ask.target) if ask.target[:1] != "/" else ask.target
     if not ask.query:
-        return ask.target
+        return target
     shown = []
     for pair in ask.query.split("&"):
         name, equals, _ = pair.partition("=")
         shown.append(pair if unquote_plus(name) in _SHOWN or not equals else f"{name}={_HIDDEN}")
-    return f"{ask.target}?{'&'.join(shown)}"
+    return f"{target}?{'&'.join(shown)}"
+
+
+def shown_referer(referer: str) -> str:
+    """Where a page was; what stands behind its path, or before its host, could be a secret."""
+    address, mark = referer, ""
+    for one in "?#":
+        address, found, _ = address.partition(one)
+        mark = found or mark
+    address = _NAMED.sub("//…@", address)
+    return f"{address}{mark}{_HIDDEN}" if mark else address
 
 
 def _cut(text: str | None) -> str | None:

@@ -17,6 +17,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
+from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
@@ -82,6 +83,9 @@ class Tags(Protocol):
 
     def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
         """The same as digests, for the record."""
+
+    def spent(self, image: ImageId, name: Tag) -> Held | None:
+        """What a tag was that was written once, be it there still or not."""
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
@@ -284,6 +288,12 @@ class Tx(Protocol):
     def refreshes(self) -> Refreshes: ...
     @property
     def running(self) -> Running: ...
+    @property
+    def promotions(self) -> Promotions: ...
+    @property
+    def pointers(self) -> Pointers: ...
+    @property
+    def graph(self) -> Graph: ...
 
 
 class Lookups(Protocol):
@@ -345,11 +355,12 @@ class Store(Protocol):
     @property
     def lookups(self) -> Lookups: ...
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True) -> Awaitable[T]:
+    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
         """Runs ``fn`` alone; what it returns comes when it is on disk. What it raises undoes it, and it alone.
 
-        With ``durable=False`` the commit may be lost with the machine's power, though never torn. Raises Unavailable
-        when nobody can say whether the commit took place.
+        With ``durable=False`` the commit may be lost with the machine's power, though never torn. ``brief``: it takes
+        a few dozen look-ups and rows, however much is stored, and may run on the loop. Raises Unavailable when nobody
+        can say whether the commit took place.
         """
 
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
