@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -71,6 +70,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if low in folded:
         return f" Did you mean {folded[low]}?"
     within = [choice for choice in choices if len(low) > 2 and low in choice.lower()]
+    import difflib  # here, since a file without faults starts sooner without it
+
     near = within[:1] if len(within) == 1 else difflib.get_close_matches(low[:100], list(folded), 1, 0.55)
     return f" Did you mean {folded.get(near[0], near[0])}?" if near else ""
 
