@@ -1,14 +1,17 @@
-"""What a route of the REST API is: its verb, what an account needs for it, and what the reference says of it."""
+"""What a route is: verb, path, need, and what it is told, as data."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from pierhead.faces.door.ask import Stream
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.shapes import Json
+
+ROOT: Final = "/api/v1"
 
 
 class Need(enum.Enum):
@@ -25,6 +28,7 @@ class Need(enum.Enum):
     ADMINISTER = "`admin`"
     AUDIT = "`auditor` or `admin`"
     SEEN = "any account; what it may not pull is left out"
+    REPORT = "`reporter` or `admin`"
     NOBODY = "nothing: it is how one logs in"
 
 
@@ -61,3 +65,9 @@ class Route:
     def known(self) -> tuple[str, ...]:
         """Names of its parameters."""
         return tuple(parameter.name for parameter in self.parameters)
+
+
+LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it")
+CURSOR: Final = Parameter("cursor", "`next` of the page before")
+PREFIX: Final = Parameter("prefix", "only names that begin with this")
+PAGE: Final = (PREFIX, LIMIT, CURSOR)

@@ -9,18 +9,11 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.rest import accounts, audit, board, expiry, house, images, login, promotions, undo
+from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board, routes_tags
 from pierhead.faces.rest.explain import explain
-from pierhead.faces.rest.route import Need as Need
-from pierhead.faces.rest.route import Parameter
-from pierhead.faces.rest.route import Route as Route
+from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
+from pierhead.faces.rest.route import ROOT as ROOT
 
-ROOT: Final = "/api/v1"
-
-_LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it")
-_CURSOR: Final = Parameter("cursor", "`next` of the page before")
-_PREFIX: Final = Parameter("prefix", "only names that begin with this")
-_PAGE: Final = (_PREFIX, _LIMIT, _CURSOR)
 _EVENTS: Final = (
     Parameter("account", "only what this account did"),
     Parameter("repository", "only what concerns this repository"),
@@ -28,11 +21,6 @@ _EVENTS: Final = (
     Parameter("kind", "only events of this kind, such as `push` or `login failed`"),
     Parameter("since", "from this instant on: RFC 3339, or a time ago such as `2h`"),
     Parameter("until", "before this instant"),
-)
-_BOARD: Final = (
-    Parameter("service", "only these services or images, with commas between them"),
-    Parameter("stage", "only these stages, with commas between them"),
-    Parameter("differs", "`true`: only rows whose stages do not all hold the same"),
 )
 _AFTER: Final = Parameter("after", "only events behind this number; without it and `since`, from now on")
 _IMAGES: Final = "/repositories/{repository}/images"
@@ -56,11 +44,6 @@ _TOKEN: Final = (
     Parameter("name", "by which people know it"),
     Parameter("expires_in", "in seconds; null for never, 90 days without it"),
     Parameter("rules", "what it is narrowed to; without them it may what the account may"),
-)
-_ROLLBACK: Final = (
-    Parameter("to", "a digest that the tag stood for"),
-    Parameter("steps", "in place of `to`: how many changes back; 1 without it"),
-    Parameter("seen", "what the tag stands for as one saw it: if it moved meanwhile, nothing is done"),
 )
 _EXPLAIN: Final = (
     Parameter("action", "`pull`, `push` or `promote`; `pull` without it"),
@@ -89,17 +72,8 @@ ROUTES: Final = (
     Route("GET", "/status", Need.ACCOUNT, house.status, "Version, readiness, ports; storage, upstreams and warnings."),
     Route("GET", "/repositories", Need.ACCOUNT, house.repositories, "The repositories that the account may read."),
     Route("GET", "/repositories/{repository}", Need.PULL, house.repository, "One repository."),
-    Route(
-        "GET",
-        "/repositories/{repository}/deleted",
-        Need.PULL,
-        undo.deleted,
-        "What was deleted or overwritten and can be brought back, the latest first.",
-        _PAGE[1:],
-        pages=True,
-    ),
-    Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", _PAGE, pages=True),
-    Route("GET", f"{_IMAGE}/tags", Need.PULL, images.tags, "Tags of an image, by name.", _PAGE, pages=True),
+    Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", PAGE, pages=True),
+    Route("GET", f"{_IMAGE}/tags", Need.PULL, images.tags, "Tags of an image, by name.", PAGE, pages=True),
     Route("GET", f"{_IMAGE}/tags/{{tag}}", Need.PULL, images.by_tag, "One image, whole."),
     Route("DELETE", f"{_IMAGE}/tags/{{tag}}", Need.DELETE, images.delete_tag, "Deletes the tag; its manifest stays."),
     Route(
@@ -108,40 +82,7 @@ ROUTES: Final = (
         Need.PULL,
         images.history,
         "What the tag stood for, newest first, also after it was deleted.",
-        (_LIMIT,),
-    ),
-    Route(
-        "POST",
-        f"{_IMAGE}/tags/{{tag}}/rollback",
-        Need.PUSH,
-        undo.rollback,
-        "Puts the tag back to what it stood for before. A tag that is written once stays.",
-        body=_ROLLBACK,
-    ),
-    Route(
-        "POST",
-        f"{_IMAGE}/tags/{{tag}}/restore",
-        Need.PUSH,
-        undo.restore_tag,
-        "Brings a deleted tag back.",
-        body=(Parameter("digest", "one that the tag stood for; without it the last"),),
-    ),
-    Route(
-        "POST",
-        f"{_IMAGE}/manifests/{{digest}}/restore",
-        Need.PUSH,
-        undo.restore_manifest,
-        "Brings a deleted image back, with its tags.",
-    ),
-    Route(
-        "GET", f"{_IMAGE}/deleted", Need.PULL, undo.deleted_of_image, "As above, of one image.", _PAGE[1:], pages=True
-    ),
-    Route(
-        "DELETE",
-        f"{_IMAGE}/deleted/{{digest}}",
-        Need.DELETE,
-        undo.purge,
-        "Gives a deleted image up for good: its space need not wait.",
+        (LIMIT,),
     ),
     Route("GET", f"{_IMAGE}/manifests/{{digest}}", Need.PULL, images.by_digest, "One image by its digest, whole."),
     Route(
@@ -151,30 +92,12 @@ ROUTES: Final = (
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
     ),
-    Route(
-        "GET",
-        "/board",
-        Need.SEEN,
-        board.board,
-        "What stands in each stage of each service: services in the catalogue's order, then other images by name.",
-        (*_BOARD, _LIMIT, _CURSOR),
-        pages=True,
-    ),
+    *routes_board.ROUTES,
+    *routes_tags.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
-    Route(
-        "GET",
-        "/expiry",
-        Need.OPERATE,
-        expiry.preview,
-        "What rules would take away, what it frees, and which pulls it would have broken. Changes nothing.",
-        (_LIMIT,),
-    ),
-    Route("POST", "/expiry", Need.OPERATE, expiry.run, "Carries the rules out now, in small transactions.", (_LIMIT,)),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
-    Route(
-        "GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *_PAGE[1:]), pages=True
-    ),
+    Route("GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *PAGE[1:]), pages=True),
     Route(
         "GET",
         "/audit/stream",
@@ -278,7 +201,7 @@ ROUTES: Final = (
             Parameter("state", "`waiting`, `done`, `rejected` or `expired`"),
             Parameter("image", "only those of this image"),
             Parameter("to", "only those to this stage or repository"),
-            *_PAGE[1:],
+            *PAGE[1:],
         ),
         pages=True,
     ),

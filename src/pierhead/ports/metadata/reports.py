@@ -12,6 +12,7 @@ from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
 from pierhead.ports.metadata.expiry import ExpiryFacts
 from pierhead.ports.metadata.promotions import PromotionReports
+from pierhead.ports.metadata.running import RunningReports
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.trash import Deleted
 from pierhead.ports.metadata.values import (
@@ -33,6 +34,8 @@ class Reports(PromotionReports, Protocol):
 
     @property
     def board(self) -> BoardReports: ...
+    @property
+    def running(self) -> RunningReports: ...
 
     @property
     def expiry(self) -> ExpiryFacts: ...

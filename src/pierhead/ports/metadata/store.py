@@ -21,6 +21,7 @@ from pierhead.ports.metadata.expiry import ExpiryChecks
 from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
 from pierhead.ports.metadata.pulls import PullCounts
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.trash import Trash
 from pierhead.ports.metadata.values import (
@@ -297,6 +298,8 @@ class Tx(Protocol):
     def uses(self) -> Uses: ...
     @property
     def refreshes(self) -> Refreshes: ...
+    @property
+    def running(self) -> Running: ...
     @property
     def promotions(self) -> Promotions: ...
     @property
