@@ -117,6 +117,27 @@ def test_what_a_stage_holds_stays_in_the_first_one_as_well(server: Pierhead) -> 
     assert status(server, "expiry/held", "main-1") == 200
 
 
+def test_what_a_cluster_runs_stays_even_if_it_names_one_platform_only(server: Pierhead) -> None:
+    whole = index({"linux/amd64": image(seed=151), "linux/arm64": image(seed=152)})
+    with server.wire(DEV) as wire:
+        wire.push("expiry/runs", "main-1", whole)
+    push(server, "expiry/runs", "main-2", "main-3", seed=153)
+    runs = {"image": f"{server.address(DEV)}/expiry/runs:main-1", "digest": image(seed=151).digest, "workload": "Job/x"}
+    with server.wire() as wire:
+        body = json.dumps({"cluster": "edge-7", "images": [runs]}).encode()
+        wire.request("POST", "/api/v1/running", body, {"Content-Type": "application/json"}).expect(200)
+    dry = document(server, "expire", "--dry-run", **OPERATOR)
+    guarded = [(one["tag"], one["guarded"]) for one in dry["guarded_items"] if one["image"] == "expiry/runs"]
+    assert guarded == [("main-1", "edge-7 runs it (Job/x)")]
+    assert "more would go, and stay: they are in use" in run(server, "expire", "--dry-run", **OPERATOR)
+    document(server, "expire", **OPERATOR)
+    assert status(server, "expiry/runs", "main-1") == 200
+    with server.wire() as wire:
+        wire.request("DELETE", "/api/v1/running/edge-7").expect(200)
+    document(server, "expire", **OPERATOR)
+    assert status(server, "expiry/runs", "main-1") == 404
+
+
 def test_a_build_cache_is_promoted_by_nobody_and_the_oldest_go_beyond_their_bytes(server: Pierhead) -> None:
     config = json_blob({"layers": [], "records": []}, CACHE_CONFIG)
     with server.wire(DEV) as wire:

@@ -20,15 +20,7 @@ RUNS: Final = """
 SELECT cluster || ' runs it' || CASE WHEN workload='' THEN '' ELSE ' (' || workload || ')' END FROM running_images
 WHERE digest=? LIMIT 1
 """
-# What a cluster names by its tag alone: whatever that tag points at now.
-RUNS_BY_TAG: Final = """
-SELECT n.cluster || ' runs it' FROM manifests m JOIN tags t ON t.manifest_id=m.id AND t.until IS NULL
-JOIN images i ON i.id=t.image_id JOIN manifest_links l ON l.manifest_id=m.id AND l.image_id=i.id
-JOIN repositories r ON r.id=i.repository_id
-JOIN running_images n ON n.image=i.name AND n.tag=t.name AND n.repository=r.name AND n.digest IS NULL AND n.image<>''
-WHERE m.digest=? LIMIT 1
-"""
-PROTECTED: Final = (POINTED_AT, PROMOTION_WAITS, RUNS, RUNS_BY_TAG)
+PROTECTED: Final = (POINTED_AT, PROMOTION_WAITS, RUNS)
 
 
 def why_protected(execute: Callable[..., Any], manifest: int) -> str:
