@@ -111,7 +111,8 @@ def _repeated(tx: Tx, move: Move, found: Found) -> PromotionRow | None:
     that: a job that is run again must not take a stage back to an older image."""
     if found.target is None:
         return None
-    waits = tx.promotions.waiting(found.target, found.digest, found.tags)
+    by_push = move.kind in (Kind.COPY, Kind.SUFFIX)
+    waits = None if by_push else tx.promotions.waiting(found.target, found.digest, found.tags)
     if waits is not None:
         return waits
     if move.kind is Kind.BACK:

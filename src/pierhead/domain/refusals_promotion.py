@@ -7,6 +7,7 @@ everything else 409. Each lists every gate that is shut.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pierhead.domain.refusals import Refusal, shown
 
@@ -40,6 +41,9 @@ class PromotionGatesShut(Refusal):
 
     def __init__(self, what: str, where: str, shut: Sequence[str], **detail: object) -> None:
         super().__init__(_shut(what, where, shut), to=where, shut=list(shut), **detail)
+
+
+GATES_SHUT: Final = (PromotionForbidden, PromotionUnproven, PromotionGatesShut)
 
 
 class PromotionIncomplete(Refusal):
