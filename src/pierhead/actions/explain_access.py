@@ -152,7 +152,7 @@ class Explainer:
         subject, first = self._subject(question)
         if question.account.disabled:
             return _disabled(question, first)
-        steps, tag = [*first], reference if isinstance(reference, Tag) else None
+        steps = [*first]
         right, where = Right.PULL, source
         try:
             steps.append(explain.right_step(subject, Right.PULL, source.name, image))
@@ -162,7 +162,7 @@ class Explainer:
             right, where = Right.PROMOTE, target
             steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
             require(who, Right.PROMOTE, target.name, image)
-            steps.append(await self._writable(target, image, tag))
+            steps.append(await self._writable(target, image, None))
             if reference is not None:
                 gates, shut = await self._gates(question, source)
                 steps += gates

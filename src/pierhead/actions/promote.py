@@ -13,7 +13,7 @@ from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import Tag
 from pierhead.domain.promotion import Kind
-from pierhead.domain.refusals_promotion import GATES_SHUT
+from pierhead.domain.refusals_promotion import RECORDED
 from pierhead.ports.metadata.promotions import PromotionRow
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.rails import Rails
@@ -44,7 +44,7 @@ async def promote(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: W
     move = await _move(store, rails, pull, put, wanted)
     try:
         return await store.write(lambda tx: commit(tx, move))
-    except GATES_SHUT as error:
+    except RECORDED as error:
         refusal = error
         # That it was refused is all that is written of it.
         await store.write(lambda tx: record_refusal(tx, move, refusal))

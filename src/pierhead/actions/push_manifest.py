@@ -15,7 +15,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import parse
 from pierhead.domain.names import Reference, Tag
 from pierhead.domain.refusals import DigestMismatch
-from pierhead.domain.refusals_promotion import GATES_SHUT
+from pierhead.domain.refusals_promotion import RECORDED
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.carried import carried_by
 from pierhead.repositories.hosted import Hosted
@@ -75,7 +75,7 @@ async def _carry(hosted: Hosted, rails: Rails, push: ManifestPush, carried: Carr
     checked = Carried(copy, suffixes, carried.follows)
     try:
         return await hosted.parts.store.write(lambda tx: push_on_rails(tx, push, checked))
-    except GATES_SHUT as error:
+    except RECORDED as error:
         refusal = error
         moves = [move for move in (copy, *suffixes) if move is not None and move.target.said == refusal.detail["to"]]
         await hosted.parts.store.write(lambda tx: record_refusal(tx, moves[0], refusal))

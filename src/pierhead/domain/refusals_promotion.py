@@ -43,27 +43,30 @@ class PromotionGatesShut(Refusal):
         super().__init__(_shut(what, where, shut), to=where, shut=list(shut), **detail)
 
 
-GATES_SHUT: Final = (PromotionForbidden, PromotionUnproven, PromotionGatesShut)
-
-
 class PromotionIncomplete(Refusal):
     """The image cannot be pulled whole where it is."""
 
-    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str]) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str], where: str) -> None:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         super().__init__(
             f"{image}@{digest} is not whole in {repository}: {named}. Push the image there again, then promote it.",
             digest=digest,
+            to=where,
             missing=list(missing),
         )
 
 
 class PromotionTooLarge(Refusal):
-    def __init__(self, image: str, digest: str, limit: int) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, limit: int, where: str) -> None:
         super().__init__(
             f"More than {limit} manifests hang on {image}@{digest}, which is all that go along at once. "
             "Delete signatures and reports that are not needed any more.",
             digest=digest,
+            to=where,
             limit=limit,
         )
 
@@ -139,3 +142,13 @@ class IdempotencyKeyTaken(Refusal):
         super().__init__(
             f"The Idempotency-Key `{shown(key)}` was sent with another request before. Send a new one.", key=shown(key)
         )
+
+
+RECORDED: Final = (
+    PromotionForbidden,
+    PromotionUnproven,
+    PromotionGatesShut,
+    PromotionIncomplete,
+    PromotionTooLarge,
+)
+"""Those that are an event of their own."""
