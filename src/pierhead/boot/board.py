@@ -14,7 +14,7 @@ def plan_of(settings: Settings) -> BoardPlan:
     ]
     services = [Service(one.name, one.image, one.owner) for one in settings.services.values()]
     pointer = [settings.promotion.pointer] if settings.promotion.pointer else []  # moves with what the stage holds
-    rules = BoardRules(skip=(*settings.board.skip, *pointer))
+    rules = BoardRules(settings.tags.moving, (*settings.board.skip, *pointer))
     return BoardPlan(
         tuple(stages or side_by_side),
         tuple(services),
