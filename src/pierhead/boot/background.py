@@ -12,6 +12,7 @@ from pierhead.domain import limits
 from pierhead.jobs.empty_trash import EmptyTrash
 from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.expire import Expiry
+from pierhead.jobs.expire_promotions import ExpirePromotions
 from pierhead.jobs.keep_pulls import KeepPulls
 from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
@@ -33,6 +34,7 @@ _HEAD_LOOK_SECONDS: Final = 5.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
 _VERIFY_SECONDS: Final = 10.0
 _SESSIONS_SECONDS: Final = 600.0
+_PROMOTIONS_SECONDS: Final = 60.0
 
 
 class Background:
@@ -82,6 +84,7 @@ class Background:
             Loop("pulls", KeepPulls(store, self._pulls), limits.PULLS_KEPT_SECONDS),
             Loop("expiry", self.expiry, min(settings.expiry.every_seconds, times.every_seconds)),
             Loop("sessions", sessions, _SESSIONS_SECONDS),
+            Loop("promotions", ExpirePromotions(store, clock, self._holder), _PROMOTIONS_SECONDS),
             *self.more(),
         ]
         for loop in self.loops:
