@@ -19,10 +19,13 @@ _REST: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Bytes of the file system that holds the data folder; ``available`` to this account."""
+    """Bytes of the file system that holds the data folder; ``available`` to this account. ``reserve`` is what is set
+    aside for deletions on a full disk, ``given_up`` whether that is in use."""
 
     total: int
     available: int
+    reserve: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

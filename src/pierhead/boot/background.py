@@ -16,6 +16,7 @@ from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
 from pierhead.jobs.scrub import CheckDatabase, Scrub
+from pierhead.jobs.tend_reserve import TendReserve
 from pierhead.jobs.verify_blobs import Doubts, VerifyBlobs
 from pierhead.jobs.watch_accounts import WatchAccounts
 from pierhead.ports.faults import Faults
@@ -23,6 +24,7 @@ from pierhead.ports.fills import FillStore
 from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 
+_RESERVE_SECONDS: Final = 2.0
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
 _HEAD_LOOK_SECONDS: Final = 5.0
@@ -63,6 +65,7 @@ class Background:
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
             verify,
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
+            Loop("reserve", TendReserve(store), _RESERVE_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),

@@ -71,7 +71,7 @@ class Logins:
         self, settings: Settings, secrets: ResolvedSecrets, data: Path, environ: Mapping[str, str]
     ) -> Prepared:
         """What the configuration says of accounts. Nothing changes yet."""
-        self._salt = await self._store.write(self._kept_salt)
+        self._salt = await self._store.write(self._kept_salt, vital=True)
         admin = await admin_hash(self._store, self._entropy, data)
         resolved = secrets.accounts
         plain = {name: one.password.value for name, one in resolved.items() if one.password is not None}

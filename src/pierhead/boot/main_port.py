@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from functools import partial
+from typing import Final
 
 from pierhead import __version__
 from pierhead.actions.measure_storage import Disk, StorageGauge
@@ -29,6 +30,10 @@ from pierhead.jobs.loop import Idle, Outcome
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
 
+_CROWDED: Final = (
+    "The disk is full: its reserve is given up for deletions, and everything else is refused until there is room."
+)
+
 
 class MainPort:
     """Made over a house, on the event loop that serves it. Tells the faces what they show of the process."""
@@ -39,7 +44,7 @@ class MainPort:
         self.version = __version__
         self.started = house.parts.clock.now()
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
-        storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
+        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house))
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self.web = web_of(house)
@@ -98,8 +103,9 @@ class MainPort:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Sentences about the configuration."""
-        return self._house.warnings
+        """Sentences about the configuration, and about the disk."""
+        warnings = self._house.warnings
+        return (*warnings, _CROWDED) if self._house.store.reserve.away else warnings
 
     @property
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
@@ -149,9 +155,10 @@ async def _nothing() -> Outcome:
     return Idle()
 
 
-def _disk(data: Path) -> Disk | None:
+def _disk(house: House) -> Disk | None:
+    reserve = house.store.reserve
     try:
-        found = shutil.disk_usage(data)
+        found = shutil.disk_usage(house.settings.data)
     except OSError:
         return None
-    return Disk(found.total, found.free)
+    return Disk(found.total, found.free, reserve.held, reserve.away)

@@ -48,7 +48,7 @@ class RotatingPasswords:
                 grace = settings.grace_seconds if account.grace_seconds is None else account.grace_seconds
                 made[name] = (account, RotatingPassword(name, source, grace, self._tools))
         await asyncio.gather(*(one.aclose() for _, one in before.values()))
-        kept = await self._tools.store.write(lambda tx: _notes(tx, made), durable=False)
+        kept = await self._tools.store.write(lambda tx: _notes(tx, made), durable=False, vital=True)
         for name, (_, one) in made.items():
             old = before.get(name)
             one.resume(kept[name] or (None if old is None else old[1].state))

@@ -98,7 +98,7 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _take_over(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings), vital=True)
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
         old = self.parts
@@ -161,7 +161,7 @@ class House:
         await self.recorder.close()
         if rows := self.parts.sessions.take_all():
             with contextlib.suppress(Unavailable):
-                await self.store.write(lambda tx: save_uploads(tx, rows))
+                await self.store.write(lambda tx: save_uploads(tx, rows), vital=True)
         await self.store.close()
         self.blobs.close()
 
@@ -175,8 +175,10 @@ async def open_house(
     """
     data = settings.data
     _make_folder(data)
-    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
+    reserve = settings.limits.reserve_bytes
+    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1, reserve=reserve)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
+    blobs.ground.health.crowded = lambda: store.reserve.away
     parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
     house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)

@@ -45,7 +45,7 @@ class ReapUploads:
         # Listed before the rows are looked at: what is begun meanwhile is in neither list.
         files = [found async for batch in self.blobs.uploads() for found in batch]
         written = dict(files)
-        taken = await self.store.write(lambda tx: self._forget(tx, before, written), durable=False)
+        taken = await self.store.write(lambda tx: self._forget(tx, before, written), durable=False, vital=True)
         if taken is None:
             return Idle()
         sessions, more = taken
