@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_gates as gate_values
+from pierhead.boot import config_values_naming as naming_values
 from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
@@ -21,6 +23,7 @@ from pierhead.boot.settings import (
     BoardSettings,
     LimitSettings,
     OidcSettings,
+    PromotionSettings,
     ProxySettings,
     ReclaimSettings,
     SignInSettings,
@@ -29,7 +32,9 @@ from pierhead.boot.settings import (
 )
 from pierhead.domain import limits
 from pierhead.domain.access import Right
+from pierhead.domain.catalogue import NEAR_MAX
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.naming import Action, NamePattern, NamingRule
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.trust import Wanted
 
@@ -44,6 +49,8 @@ _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
+_NAMING: Final = NamingRule(name="defaults")
+_PROMOTION: Final = PromotionSettings()
 _BOARD: Final = BoardSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
@@ -111,6 +118,13 @@ class GroupShape(Shape):
 class StageShape(Shape):
     repository: Name
     gates: tuple[object, ...] = ()
+    follow_referrers: Switch = False
+
+
+class PromotionShape(Shape):
+    pointer: Annotated[str, PlainValidator(gate_values.pointer)] = _PROMOTION.pointer or ""
+    suffixes: dict[str, Text] = {}
+    wait: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _PROMOTION.wait_seconds
 
 
 class RuleShape(Shape):
@@ -178,6 +192,17 @@ class ServiceShape(Shape):
     repository_id: Annotated[str, PlainValidator(claims.id_text)] = ""
     owner: Annotated[str, PlainValidator(values.text)] = ""
     description: Annotated[str, PlainValidator(values.text)] = ""
+
+
+class NamingShape(Shape):
+    name: Annotated[str, PlainValidator(values.text)] = ""
+    pattern: Annotated[tuple[NamePattern, ...], PlainValidator(naming_values.name_patterns)] = _NAMING.patterns
+    near: Annotated[int, PlainValidator(values.count(1, NEAR_MAX))] | None = None
+    action: Annotated[str, PlainValidator(values.choice(one.value for one in Action))] = _NAMING.action.value
+    message: Annotated[str, PlainValidator(values.text)] = ""
+    suggestion: Annotated[str, PlainValidator(values.text)] = ""
+    hint: Annotated[str, PlainValidator(values.text)] = ""
+    repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
 
 
 class TagRuleShape(Shape):
@@ -281,6 +306,7 @@ class TopShape(Shape):
     redirect_from: Listen | None = None
     trusted_proxies: tuple[Net, ...] = ()
     stages: dict[str, object] = {}
+    promotion: PromotionShape = PromotionShape()
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
     roles: dict[str, object] = {}
@@ -288,7 +314,8 @@ class TopShape(Shape):
     passwords: PasswordsShape = PasswordsShape()
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
-    services: dict[str, object] = {}
+    services: Annotated[dict[str, object] | Path, PlainValidator(naming_values.services)] = {}
+    naming: tuple[object, ...] = ()
     tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
@@ -309,6 +336,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TopShape,
     TlsShape,
     StageShape,
+    PromotionShape,
     HostedShape,
     ProxyShape,
     GroupShape,
@@ -321,6 +349,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ServiceShape,
+    NamingShape,
     TagRuleShape,
     TrustShape,
     TrustRuleShape,

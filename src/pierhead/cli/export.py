@@ -8,13 +8,13 @@ import click
 
 from pierhead.cli.carry import layout, tar_writing
 from pierhead.cli.carry.cargo import Cargo, Remote, parsed_of, present
+from pierhead.cli.carry.place import parsed
 from pierhead.cli.carry.registry import Body, Registry
 from pierhead.cli.client import Fault, Json
 from pierhead.cli.tables import human_size
 from pierhead.cli.talk import Named, Talk, named, talking
 from pierhead.domain.manifest import Index
-from pierhead.domain.names import ImageName, Tag, parse_reference
-from pierhead.domain.refusals import Refusal
+from pierhead.domain.names import Tag
 
 _FORMS = ("table", "json")
 
@@ -37,7 +37,7 @@ def export(talk: Talk, reference: str, outputs: tuple[str, ...], repository: str
     if len(files) != 1:
         raise Fault(f"Say one file to write, as in: pierhead export {reference} -o image.tar")
     where = named(talk, reference, repository)
-    image, wanted = _parsed(where)
+    image, wanted = parsed(where)
     source = Remote(Registry(talk.client), f"{where.repository}/{image}")
     root = source.registry.manifest(source.name, wanted)
     if root is None:
@@ -55,16 +55,9 @@ def export(talk: Talk, reference: str, outputs: tuple[str, ...], repository: str
     _say(told)
 
 
-def _parsed(where: Named) -> tuple[ImageName, Tag | str]:
-    try:
-        return ImageName.parse(where.image), parse_reference(where.reference or "latest")
-    except Refusal as refusal:
-        raise Fault(refusal.message) from None
-
-
 def _told(path: Path, where: Named, root: Body, cargo: Cargo, written: tar_writing.Written) -> Json:
-    parsed = parsed_of(root)
-    platforms = [str(one.platform) for one in parsed.children if one.platform] if isinstance(parsed, Index) else []
+    found = parsed_of(root)
+    platforms = [str(one.platform) for one in found.children if one.platform] if isinstance(found, Index) else []
     companions = {digest for tag, digest in cargo.tags.items() if tag.is_fallback}
     return {
         "file": str(path),

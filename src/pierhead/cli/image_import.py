@@ -72,7 +72,7 @@ def _carry(registry: Registry, archive: Archive, target: str, group: Group, carg
         "repository": target,
         "image": group.image,
         "tags": sorted(tag for tag in group.tags if not tag.is_fallback),
-        "digests": sorted({root.digest for root in group.roots if not _attached(root)}),
+        "digests": sorted({root.digest for root in group.roots if not root.attached}),
         "manifests": len(cargo.items),
         "referrers": sum(1 for item in cargo.items if item.subject is not None or _is_companion(item.digest, group)),
         "blobs_sent": sent.blobs,
@@ -110,7 +110,7 @@ def _say(told: Json) -> None:
 def _groups(roots: list[Root], name: str | None, where: str) -> list[Group]:
     """Entries by image. What has no name of its own goes with the only image that there is. Raises Fault."""
     image, tag = (None, None) if name is None else _called(name)
-    own = [one for one in roots if not _attached(one)] or roots
+    own = [one for one in roots if not one.attached] or roots
     mains = [one for one in own if one.tag is not None] or own
     if tag is not None and len({one.digest for one in mains}) > 1:
         listed = ", ".join(f"{one.image or ''}:{one.tag}" if one.tag else one.digest for one in mains)
@@ -128,10 +128,6 @@ def _groups(roots: list[Root], name: str | None, where: str) -> list[Group]:
             tags = {key: one for key, one in tags.items() if key.is_fallback} | {tag: mains[0]}
         groups.append(Group(ImageName.parse(each), belonging, tags))
     return groups
-
-
-def _attached(root: Root) -> bool:
-    return root.subject or (root.tag is not None and root.tag.is_fallback)
 
 
 def _called(name: str) -> tuple[ImageName, Tag | None]:

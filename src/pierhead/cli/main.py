@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "admin": "pierhead.cli.admin:admin",
     "board": "pierhead.cli.board:board",
     "ci": "pierhead.cli.ci:ci",
+    "approve": "pierhead.cli.promotions:approve",
     "audit": "pierhead.cli.audit:audit",
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
@@ -27,6 +28,9 @@ COMMANDS: Final = {
     "inspect": "pierhead.cli.inspect:inspect",
     "login": "pierhead.cli.login:login",
     "logout": "pierhead.cli.login:logout",
+    "promote": "pierhead.cli.promote:promote",
+    "promotions": "pierhead.cli.promotions:promotions",
+    "reject": "pierhead.cli.promotions:reject",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
     "serve": "pierhead.cli.serve:serve",
@@ -34,6 +38,7 @@ COMMANDS: Final = {
     "tag": "pierhead.cli.tag:tag",
     "tags": "pierhead.cli.images:tags",
     "tokens": "pierhead.cli.tokens:tokens",
+    "verify": "pierhead.cli.verify:verify",
     "whoami": "pierhead.cli.whoami:whoami",
 }
 

@@ -37,6 +37,11 @@ class Root:
     tag: Tag | None
     subject: bool
 
+    @property
+    def attached(self) -> bool:
+        """Whether it belongs to another entry."""
+        return self.subject or (self.tag is not None and self.tag.is_fallback)
+
 
 def index_of(cargo: Cargo, root: Digest, image: ImageName, host: str, repository: str) -> bytes:
     """The bytes of ``index.json``: the image first, then what refers to it or to its parts, each with its subject."""
