@@ -44,7 +44,7 @@ class MainPort:
         self.version = __version__
         self.started = house.parts.clock.now()
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
-        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house))
+        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house), house.parts.sessions.__len__)
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self.web = web_of(house)
