@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pierhead.domain.names import RepositoryName
@@ -41,8 +41,11 @@ class Storage:
 class StorageGauge:
     """Remembers the last measurement; those who ask while one is under way wait for it."""
 
-    def __init__(self, store: Store, clock: Clock, disk: Callable[[], Disk | None]) -> None:
-        """``disk`` is called in a worker thread."""
+    def __init__(
+        self, store: Store, clock: Clock, disk: Callable[[], Disk | None], begun: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``disk`` is called in a worker thread; ``begun`` says how many upload sessions have no row yet."""
+        self._begun = begun
         self._store = store
         self._clock = clock
         self._disk = disk
@@ -84,4 +87,5 @@ class StorageGauge:
         except TimeoutError:
             sizes = None if self._last is None else self._last.sizes
         disk = await asyncio.to_thread(self._disk)
+        totals = replace(totals, uploads=totals.uploads + self._begun())
         return Storage(totals, sizes, disk, self._clock.now())

@@ -55,7 +55,7 @@ class Background:
         store, blobs, clock = self._parts.store, self._parts.blobs, self._parts.clock
         times = settings.reclaim
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
-        reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
+        reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000, self._parts.sessions)
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         verify = Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS)
         self.doubts.wake = verify.wake

@@ -37,7 +37,7 @@ class MainPort:
         self._ports: Callable[[], Sequence[Port]] = lambda: ()
         self.started = house.parts.clock.now()
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
-        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house))
+        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house), house.parts.sessions.__len__)
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self._storage = storage

@@ -197,6 +197,7 @@ class LimitSettings:
     blob_bytes: int = limits.BLOB_BYTES_MAX
     connections: int = 20_000
     reserve_bytes: int = 64 << 20
+    drain_seconds: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
