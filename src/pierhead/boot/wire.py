@@ -19,6 +19,7 @@ from pierhead.boot.marks import marks
 from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.rails import rails_of
+from pierhead.boot.secret_sources import vault_warnings
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.tokens import TokenWorks
@@ -113,7 +114,12 @@ class House:
         )
         warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
+        self.warnings = (
+            *secrets.warnings,
+            *warnings,
+            *vault_warnings(settings, environ),
+            *await self.sign_on.use(settings.sign_in.oidc, environ),
+        )
         self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
         self.told.knows = lambda name: name in self.logins.directory.accounts
         self.visitors.rules = session_rules(settings)

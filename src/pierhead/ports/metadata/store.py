@@ -234,6 +234,9 @@ class Notes(Protocol):
 
     def put(self, name: str, value: str) -> None: ...
 
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Forgets what is called ``prefix`` and then something else than one of ``names``."""
+
 
 class Refreshes(Protocol):
     """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
