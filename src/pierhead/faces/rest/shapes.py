@@ -213,6 +213,8 @@ def storage(found: Storage) -> Json:
         "uploads": totals.uploads,
         "disk_bytes": None if disk is None else disk.total,
         "disk_available_bytes": None if disk is None else disk.available,
+        "reserve_bytes": None if disk is None else disk.reserve,
+        "reserve_given_up": None if disk is None else disk.given_up,
         "measured": instant(found.at),
     }
 
