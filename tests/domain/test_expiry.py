@@ -1,4 +1,4 @@
-"""Rules of expiry as plain functions: which rule decides, what all of its conditions mean, which pulls it would break."""
+"""Rules of expiry as plain functions: which rule decides, what its conditions mean, which pulls it would have broken."""
 
 from __future__ import annotations
 
