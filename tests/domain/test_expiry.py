@@ -1,4 +1,4 @@
-"""Rules of expiry as plain functions: which rule decides, what its conditions mean, which pulls it would have broken."""
+"""Rules of expiry as plain functions: which rule decides, what its conditions mean, which pulls it would break."""
 
 from __future__ import annotations
 
