@@ -154,6 +154,7 @@ AUDIT_HEAD_SECONDS: Final = 60
 FACTS_KEPT_MAX: Final = 4_096
 BOARD_TAGS_LOOKED_AT: Final = 16
 BOARD_NAMES_MAX: Final = 100
+BOARD_WAITING_MAX: Final = 1_000
 # What a cluster reports; `kubectl get pods -o json` has about 10 KiB for each pod.
 RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
 RUNNING_ENTRIES_MAX: Final = 20_000
