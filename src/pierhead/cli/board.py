@@ -52,6 +52,20 @@ def list_board(
         _remark(rows)
 
 
+@board.command("diff")
+@click.argument("service")
+@click.option("--from", "before", required=True, metavar="STAGE", help="The stage that is compared.")
+@click.option("--to", "after", required=True, metavar="STAGE", help="The stage that it is compared with.")
+@click.option("--platform", default="", help="Which platform of an index, such as linux/arm64.")
+@talks
+def diff_stages(talk: Talk, service: str, before: str, after: str, platform: str) -> None:
+    """Show what differs between what two stages of SERVICE hold now."""
+    from pierhead.cli.diff import print_diff
+
+    more = {"platform": platform} if platform else {}
+    print_diff(talk, talk.client.get("board", "diff", service=service, **{"from": before, "to": after}, **more))
+
+
 def columns(rows: Sequence[Json]) -> Iterator[Column]:
     """For the stages that stand in ``rows``: tag and age, with the gate before it; what is narrower comes last."""
     names: dict[str, bool] = {}

@@ -159,6 +159,10 @@ BOARD_WAITING_MAX: Final = 1_000
 RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
 RUNNING_ENTRIES_MAX: Final = 20_000
 RUNNING_SHOWN_MAX: Final = 200
+# Of two images that are compared. A large image has some 5,000 packages, and 1 KiB in SPDX for each.
+SBOM_BYTES_MAX: Final = 32 * MIB
+SBOM_PACKAGES_MAX: Final = 50_000
+SBOMS_LOOKED_AT: Final = 20
 
 # What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
 SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
