@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
     "diff": "pierhead.cli.diff:diff",
+    "expire": "pierhead.cli.expire:expire",
     "explain": "pierhead.cli.explain:explain",
     "export": "pierhead.cli.export:export",
     "gc": "pierhead.cli.gc:gc",
