@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pierhead.boot.config import ConfigFaults, load, parse
+from pierhead.boot.config_gates import GATE_SHAPES
 from pierhead.boot.config_secrets import Secret, resolve_secrets
 from pierhead.boot.config_shape import SHAPES
 from pierhead.boot.default import DEFAULT_YAML, default_settings
@@ -28,8 +29,9 @@ from pierhead.boot.settings import (
 )
 from pierhead.domain import limits
 from pierhead.domain.access import BUILT_IN_ROLES, rules_of
-from pierhead.domain.names import RepositoryName
+from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.promotion import Train
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "examples" / "cwiq" / "shared.yaml"
@@ -67,7 +69,8 @@ listen: "[::1]:8081"
 external_url: https://Registry.Example.com/
 redirect_from: 127.0.0.1:8080
 trusted_proxies: [127.0.0.1, "10.0.0.0/8", "fd00::/8"]
-stages: {{dev: h, prod: {{repository: inner-h, gates: []}}}}
+stages: {{dev: h, prod: {{repository: inner-h, gates: [{{stage_before: false}}], follow_referrers: true}}}}
+promotion: {{pointer: live, suffixes: {{-prod: prod}}, wait: 1h}}
 repositories:
   h: {{type: hosted, write_policy: DENY, listen: 0.0.0.0:8443, external: R.example.com:443}}
   inner-h: {{type: hosted}}
@@ -95,7 +98,8 @@ workers: 2
     assert settings.external_url == "https://registry.example.com"
     assert settings.redirect_from == Address("127.0.0.1", 8080)
     assert settings.trusted_proxies == tuple(map(ip_network, ("127.0.0.1/32", "10.0.0.0/8", "fd00::/8")))
-    assert settings.stages == (Stage("dev", RepositoryName("h")), Stage("prod", RepositoryName("inner-h")))
+    assert settings.stages == (Stage("dev", RepositoryName("h")), Stage("prod", RepositoryName("inner-h"), (), True))
+    assert settings.train == Train(settings.stages, Tag("live"), {"-prod": "prod"}, 3600)
     hosted = repository(settings, "h")
     assert isinstance(hosted, HostedSettings)
     assert (hosted.write_policy, hosted.external) == (WritePolicy.DENY, Address("r.example.com", 443))
@@ -123,7 +127,7 @@ workers: 2
     assert settings.limits.blob_bytes == 5_000_000_000
     assert (settings.log_format, settings.workers) == ("json", 2)
     assert [str(address) for address, _ in settings.listeners()] == ["[::1]:8081", "0.0.0.0:8443", "0.0.0.0:8444"]
-    assert settings.lines["repositories.g.members[1]"] == 24
+    assert settings.lines["repositories.g.members[1]"] == 25
 
 
 def test_the_shared_example_is_the_shared_environment() -> None:
@@ -324,7 +328,7 @@ def test_every_role_of_the_file_is_one_that_gives_rights() -> None:
 
 def test_every_key_has_a_row_in_the_document() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "configure.md").read_text(), re.MULTILINE))
-    keys = {key for shape in SHAPES for key in shape.model_fields}
+    keys = {key for shape in (*SHAPES, *GATE_SHAPES) for key in shape.model_fields}
     assert keys - rows == set()
     assert rows - keys - set(BUILT_IN_ROLES) == set(), "rows about keys that nobody knows"
 

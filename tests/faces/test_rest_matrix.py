@@ -22,6 +22,7 @@ KNOWN = {
     "account": "svc-deploy",
     "role": "deployer",
     "token": "0" * 16,
+    "promotion": "1",
 }
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
 TOO_LITTLE = {
@@ -116,6 +117,7 @@ BAD_NAMES = {
     ],
     "account": [("-leads", 400, "name_invalid"), ("a%20b", 400, "name_invalid"), ("anonymous", 400, "name_invalid")],
     "role": [("Upper", 400, "name_invalid"), ("a..b", 400, "name_invalid")],
+    "promotion": [(name, 404, "promotion_unknown") for name in ("0", "x", "9" * 30, "-1")],
 }
 BAD = [
     pytest.param(route, name, *row, id=f"{ids(route)} {name}={row[0][:12]}")

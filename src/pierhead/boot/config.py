@@ -13,6 +13,7 @@ from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
+from pierhead.boot.config_gates import promotion_of, stage_gates
 from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
@@ -48,6 +49,7 @@ from pierhead.domain.access import Rule, Rules
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.patterns import Patterns, TagPatterns
+from pierhead.domain.promotion import with_own_gate
 
 __all__ = ["ConfigFaults", "load", "parse"]
 
@@ -112,6 +114,7 @@ class _Assembly:
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
         external_url = top.external_url or _url_of(main, tls is not None)
+        promotion = promotion_of(top.promotion, [stage for _, stage in stages], self._faults)
         self._check(top, main_key, main, repositories, stages, accounts)
         rules.check_roles(accounts, roles, top.roles, repositories.named, self._faults)
         check_sign_in(top.sign_in, top.roles, self._faults)
@@ -151,6 +154,7 @@ class _Assembly:
             ),
             log_format=top.log.format,
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
+            promotion=promotion,
             board=BoardSettings(skip=top.board.skip, stale_seconds=top.board.stale_after),
             sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
@@ -255,10 +259,12 @@ class _Assembly:
             name = fit_value(values.stage_name, text, path, self._faults)
             written = {"repository": value} if isinstance(value, str) else value
             shape = fit(StageShape, written, path, self._faults, self._tree.lines)
-            if shape is not None and shape.gates:
-                self._faults.add((*path, "gates"), "are not served yet: gates come in a later version. Leave them out.")
             if name is not None and shape is not None:
-                stages.append((path, Stage(name, shape.repository)))
+                gates = stage_gates(shape, path, top.roles, self._faults, self._tree.lines)
+                first = not stages
+                stages.append(
+                    (path, Stage(name, shape.repository, with_own_gate(gates, first=first), shape.follow_referrers))
+                )
         return stages
 
     def _check(

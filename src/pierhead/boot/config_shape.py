@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
+from pierhead.boot import config_values_gates as gate_values
 from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
@@ -21,6 +22,7 @@ from pierhead.boot.settings import (
     BoardSettings,
     LimitSettings,
     OidcSettings,
+    PromotionSettings,
     ProxySettings,
     ReclaimSettings,
     SignInSettings,
@@ -44,6 +46,7 @@ _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
+_PROMOTION: Final = PromotionSettings()
 _BOARD: Final = BoardSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
 _ANSWER_MAX: Final = f"{limits.UPSTREAM_ANSWER_SECONDS_MAX}s"
@@ -111,6 +114,13 @@ class GroupShape(Shape):
 class StageShape(Shape):
     repository: Name
     gates: tuple[object, ...] = ()
+    follow_referrers: Switch = False
+
+
+class PromotionShape(Shape):
+    pointer: Annotated[str, PlainValidator(gate_values.pointer)] = _PROMOTION.pointer or ""
+    suffixes: dict[str, Text] = {}
+    wait: Annotated[int, PlainValidator(values.duration("1m", "365d"))] = _PROMOTION.wait_seconds
 
 
 class RuleShape(Shape):
@@ -280,6 +290,7 @@ class TopShape(Shape):
     redirect_from: Listen | None = None
     trusted_proxies: tuple[Net, ...] = ()
     stages: dict[str, object] = {}
+    promotion: PromotionShape = PromotionShape()
     repositories: dict[str, object] = {}
     accounts: dict[str, object] = {}
     roles: dict[str, object] = {}
@@ -308,6 +319,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TopShape,
     TlsShape,
     StageShape,
+    PromotionShape,
     HostedShape,
     ProxyShape,
     GroupShape,

@@ -18,8 +18,10 @@ from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
-from pierhead.domain.names import RepositoryName
+from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
+from pierhead.domain.promotion import POINTER, WAIT_SECONDS, Train
+from pierhead.domain.promotion import Stage as Stage
 from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.domain.trust import TrustRule
 
@@ -148,14 +150,6 @@ class GroupSettings:
 RepositorySettings = HostedSettings | ProxySettings | GroupSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One step of promotion."""
-
-    name: str
-    repository: RepositoryName
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings:
     """An account of the file; exactly one of the sources of its password is set."""
@@ -239,6 +233,16 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionSettings:
+    """``pointer`` is the tag of what a stage holds, ``suffixes`` of tags pushed to the first stage mean a stage each,
+    ``wait_seconds`` is how long a promotion waits for approvals."""
+
+    pointer: Tag | None = POINTER
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+    wait_seconds: int = WAIT_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BoardSettings:
     """``skip`` are patterns of tags that are on their way to no stage; ``stale_seconds`` is when a report of what runs
     counts as old."""
@@ -291,12 +295,19 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)
+    promotion: PromotionSettings = field(default_factory=PromotionSettings)
     board: BoardSettings = field(default_factory=BoardSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     workers: int = 1
     digest: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def train(self) -> Train:
+        """The stages, and how images go from one to the next."""
+        promotion = self.promotion
+        return Train(self.stages, promotion.pointer, promotion.suffixes, promotion.wait_seconds)
 
     @property
     def external(self) -> Address:

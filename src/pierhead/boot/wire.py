@@ -18,12 +18,14 @@ from pierhead.boot.logins import Logins
 from pierhead.boot.marks import marks
 from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
+from pierhead.boot.rails import rails_of
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.tokens import TokenWorks
 from pierhead.boot.trust import TrustedIssuers
 from pierhead.boot.upstreams import Proxies
 from pierhead.commits.audit import record_settings
+from pierhead.commits.promotion_pointer import name_pointer
 from pierhead.commits.upload import save_uploads
 from pierhead.domain import limits
 from pierhead.domain.lookup import Reserve
@@ -51,6 +53,7 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.rails import Rails
 from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
 
@@ -110,7 +113,7 @@ class House:
         warnings = await self.logins.use(logins)
         self.settings = settings
         self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
-        self.table = _table(settings, self.repositories)
+        self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
         self.told.knows = lambda name: name in self.logins.directory.accounts
         self.visitors.rules = session_rules(settings)
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
@@ -207,6 +210,7 @@ def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow
     """The record tells of another configuration in the transaction that brings it into force."""
     rows = _ensure_rows(tx, settings)
     record_settings(tx, settings.source, settings.digest, marks(settings))
+    name_pointer(tx, settings.promotion.pointer)
     return rows
 
 
@@ -231,7 +235,7 @@ def _kind(settings: RepositorySettings) -> str:
     return "group" if isinstance(settings, GroupSettings) else "proxy"
 
 
-def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]) -> Table:
+def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository], rails: Rails) -> Table:
     stages = {stage.repository: stage.name for stage in settings.stages[1:]}
     entries: list[Entry] = []
     for name, repository in settings.repositories.items():
@@ -247,6 +251,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    return Table(
-        entries, str(settings.external), [(stage.name, stage.repository) for stage in settings.stages], settings.tags
-    )
+    return Table(entries, str(settings.external), rails, settings.tags)

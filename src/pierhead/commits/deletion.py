@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pierhead.commits.promotion_pointer import POINTER_NOTE
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy, Writing
@@ -15,6 +16,7 @@ from pierhead.domain.refusals import (
     ManifestUnknown,
     RepositoryReadOnly,
 )
+from pierhead.domain.refusals_promotion import PointerReserved
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import Event, ImageId, RepositoryId
 
@@ -32,11 +34,14 @@ class Deletion:
 
 
 def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
-    """Raises RepositoryReadOnly, ManifestUnknown. A tag written once stays spent: no other bytes ever get it."""
+    """Raises RepositoryReadOnly, ManifestUnknown, PointerReserved for the tag of what a stage holds. A tag written once
+    stays spent: no other bytes ever get it."""
     image, writing = _image(tx, deletion, tag)
     digest = tx.tags.pointing(image, [tag]).get(tag)
     if digest is None:
         raise ManifestUnknown(deletion.image, tag, deletion.name)
+    if tag == tx.notes.get(POINTER_NOTE) and tx.pointers.now(image) is not None:
+        raise PointerReserved(deletion.name, deletion.image, tag, deletion.name)
     event = tx.events.append(image, _event("delete tag", deletion, tags=[tag], digest=digest, before={tag: digest}))
     tx.tags.close(image, tag, event, spend=writing.is_once(tag))
 
@@ -44,8 +49,8 @@ def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
 def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     """Takes the manifest and the tags that point at it.
 
-    Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it or a tag that is
-    written once points at it.
+    Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it, a stage holds it now,
+    or a tag that is written once points at it.
     """
     image, writing = _image(tx, deletion, digest)
     manifest = tx.manifests.find(image, [digest]).get(digest)
@@ -53,6 +58,8 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
         raise ManifestUnknown(deletion.image, digest, deletion.name)
     if parents := tx.manifests.parents(image, digest):
         raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
+    if tx.pointers.holds(image, manifest):
+        raise ManifestNeeded(digest, "it is what the stage holds now. Promote another image there first, or go back")
     tags = tx.tags.of_manifest(image, manifest)
     # Tags that were there before they came to be written once count too.
     if once := [tag for tag, written_once in tags if written_once or writing.is_once(tag)]:

@@ -35,6 +35,8 @@ def _one_sentence(message: str) -> str:
 class Refusal(Exception):
     """Something that was asked and is not done. ``message`` is for people, ``detail`` for programs."""
 
+    told = False  # whether who raises it tells the record of events by itself
+
     def __init__(self, message: str, **detail: object) -> None:
         self.message: str = _one_sentence(message)
         super().__init__(self.message)

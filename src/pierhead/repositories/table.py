@@ -16,6 +16,7 @@ from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
+from pierhead.repositories.rails import Rails
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,20 @@ class Leaf:
 
 
 class Table:
-    """All repositories; ``main`` is host:port of the main port as people reach it. ``stages`` are names of stages with
-    their repositories, in the order of promotion. ``tags`` tells what a tag is."""
+    """All repositories; ``main`` is host:port of the main port as people reach it. ``rails`` are the stages, and what
+    promotion needs to know besides; ``stages`` are their names with their repositories, in the order of promotion.
+    ``tags`` tells what a tag is."""
 
     def __init__(
         self,
         entries: Sequence[Entry],
         main: str,
-        stages: Sequence[tuple[str, RepositoryName]] = (),
+        rails: Rails | None = None,
         tags: Strategy = BUILT_IN,
     ) -> None:
         self.tags = tags
-        self.stages = tuple(stages)
+        self.rails = Rails() if rails is None else rails
+        self.stages = tuple((stage.name, stage.repository) for stage in self.rails.train.stages)
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
         self.main = main
 

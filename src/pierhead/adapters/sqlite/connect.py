@@ -13,7 +13,7 @@ from typing import Final
 
 import apsw
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 _SQLITE_OLDEST: Final = 3_051_003
 _APPLICATION_ID: Final = 0x50494552  # "PIER"
 

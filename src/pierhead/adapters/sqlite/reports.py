@@ -11,6 +11,7 @@ from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.one import one
+from pierhead.adapters.sqlite.promotions import held_of, pointers_of, promotion_of, promotions_of
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.repositories import ROWS, repository_row
 from pierhead.adapters.sqlite.sessions import sessions_of
@@ -18,6 +19,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
+from pierhead.ports.metadata.promotions import Held, PointerRow, PromotionId, PromotionRow, Vote
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -169,6 +171,24 @@ class SqliteReports:
             (repository, image, tag, limit),
         )
         return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
+
+    def promotion(self, promotion: PromotionId) -> tuple[PromotionRow, Sequence[Vote]] | None:
+        """See the port."""
+        return promotion_of(self._connection, promotion)
+
+    def promotions(
+        self, before: PromotionId | None, limit: int, *, state: str = "", image: str = "", stage: str = ""
+    ) -> Sequence[PromotionRow]:
+        """See the port."""
+        return promotions_of(self._connection, before, limit, state, image, stage)
+
+    def held(self, repository: RepositoryName, images: Collection[ImageName] | None = None) -> Mapping[ImageName, Held]:
+        """See the port."""
+        return held_of(self._connection, repository, images)
+
+    def pointers(self, repository: RepositoryName, image: ImageName, limit: int) -> Sequence[PointerRow]:
+        """See the port."""
+        return pointers_of(self._connection, repository, image, limit)
 
     def repository_sizes(self) -> Sequence[tuple[RepositoryName, int, int]]:
         """A blob that several images of one repository share counts once there."""

@@ -10,7 +10,9 @@ import msgspec
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
+from pierhead.adapters.sqlite.graph import SqliteGraph
 from pierhead.adapters.sqlite.manifests import SqliteManifests
+from pierhead.adapters.sqlite.promotions import SqlitePointers, SqlitePromotions
 from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
@@ -96,6 +98,9 @@ class Transaction:
         self.access_tokens = SqliteAccessTokens(connection, self._moment)
         self.uses = SqliteUses(connection)
         self.refreshes = SqliteRefreshes(connection)
+        self.promotions = SqlitePromotions(connection, self._moment)
+        self.pointers = SqlitePointers(connection, self._moment)
+        self.graph = SqliteGraph(connection, self._moment)
 
     @property
     def now(self) -> int:

@@ -95,6 +95,11 @@ class SqliteTags:
                 found[name] = Digest.from_raw(raw)
         return found
 
+    def spent(self, image: ImageId, name: Tag) -> Held | None:
+        """By the index that guards it."""
+        row = self._execute(_ONCE, (image, name)).fetchone()
+        return None if row is None else self._held(row[0])
+
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Open tags of the manifest in this image, by name."""
         rows = self._execute(

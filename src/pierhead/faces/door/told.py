@@ -82,7 +82,7 @@ class Told:
         if isinstance(refusal, TokenNotTrusted):
             self.untrusted(ask, refusal)
             return
-        if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported):
+        if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported) or refusal.told:
             return
         note = ask.note
         what: dict[str, object] = {

@@ -11,6 +11,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -91,6 +92,27 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    p.PromotionForbidden: Problem(
+        403, "promotion_forbidden", "Not by this account", "Open the gates, or let somebody else ask."
+    ),
+    p.PromotionUnproven: Problem(
+        422, "promotion_unproven", "Something is not attached", "Open the gates that the message names, and ask again."
+    ),
+    p.PromotionGatesShut: Problem(
+        409, "promotion_gates_shut", "A gate is shut", "Open the gates that the message names, and ask again."
+    ),
+    p.PromotionIncomplete: Problem(422, "promotion_incomplete", "The image is not whole"),
+    p.PromotionTooLarge: Problem(422, "promotion_too_large", "Too much hangs on the image"),
+    p.PromotionTagMoved: Problem(409, "promotion_tag_moved", "The tag has moved"),
+    p.PromotionTagTaken: Problem(409, "promotion_tag_taken", "The tag is taken there"),
+    p.PromotionUnknown: Problem(
+        404, "promotion_unknown", "No such promotion", "`pierhead promotions` lists those there are."
+    ),
+    p.PromotionOver: Problem(409, "promotion_over", "Not waiting any more"),
+    p.OwnPromotion: Problem(403, "own_promotion", "Another person must approve"),
+    p.NothingBefore: Problem(409, "nothing_before", "Nothing to go back to"),
+    p.PointerReserved: Problem(403, "pointer_reserved", "The tag is set by promotions"),
+    p.IdempotencyKeyTaken: Problem(422, "idempotency_key_taken", "Key was used for something else"),
 }
 
 _UNAVAILABLE: Final = {

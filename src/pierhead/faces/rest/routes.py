@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login
+from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -27,6 +27,8 @@ class Need(enum.Enum):
     ACCOUNT = "any account; operators see more"
     PULL = "leave to pull from the repository"
     DELETE = "leave to delete from the repository (`admin`)"
+    PROMOTE = "leave to promote to the target, and to pull where it comes from"
+    SEE = "any account; it sees promotions of images that it may pull at one end"
     OPERATE = "`operator` or `admin`"
     OWN = "any account, about itself"
     ADMINISTER = "`admin`"
@@ -118,6 +120,19 @@ _EXPLAIN: Final = (
     Parameter("account", "whose; one's own without it"),
     Parameter("to", "stage or repository, for `promote`"),
     Parameter("from", "stage or repository, for `promote`; the stage before `to` without it"),
+)
+_PROMOTION: Final = (
+    Parameter("image", "the image, such as `orchestrator/server`"),
+    Parameter("tag", "which of its tags, where it comes from"),
+    Parameter("digest", "the digest; with `tag`, the promotion is refused if the tag is another by now"),
+    Parameter("to", "stage or repository"),
+    Parameter("from", "stage or repository; the stage before `to` without it"),
+    Parameter("as", "a list of tags that it gets there; the one that it has without it"),
+    Parameter("back", "true: the stage goes back to what it was before, or to `back_to`"),
+    Parameter("back_to", "a tag or a digest that the stage held"),
+    Parameter("follow_referrers", "true: what is attached to it later goes there too"),
+    Parameter("dry_run", "true: only say what it would do"),
+    Parameter("comment", "text for people, kept in the record"),
 )
 
 ROUTES: Final = (
@@ -242,6 +257,46 @@ ROUTES: Final = (
         explain,
         "Why an account may or may not do something, and where content comes from; about others for `admin`.",
         _EXPLAIN,
+    ),
+    Route(
+        "POST",
+        "/promotions",
+        Need.PROMOTE,
+        promotions.ask,
+        "Promotes an image, or has that wait for approvals; the same again is answered the same. Takes an "
+        "`Idempotency-Key`.",
+        body=_PROMOTION,
+    ),
+    Route(
+        "GET",
+        "/promotions",
+        Need.SEE,
+        promotions.promotions,
+        "Promotions, newest first.",
+        (
+            Parameter("state", "`waiting`, `done`, `rejected` or `expired`"),
+            Parameter("image", "only those of this image"),
+            Parameter("to", "only those to this stage or repository"),
+            *_PAGE[1:],
+        ),
+        pages=True,
+    ),
+    Route("GET", "/promotions/{promotion}", Need.SEE, promotions.promotion, "One promotion, whole."),
+    Route(
+        "POST",
+        "/promotions/{promotion}/approve",
+        Need.PROMOTE,
+        promotions.approve,
+        "Approves one that waits; the last approval that was missing does it.",
+        body=(Parameter("comment", "text for people, kept in the record"),),
+    ),
+    Route(
+        "POST",
+        "/promotions/{promotion}/reject",
+        Need.PROMOTE,
+        promotions.reject,
+        "Ends one that waits.",
+        body=(Parameter("reason", "text for people, kept in the record"),),
     ),
     Route("GET", "/roles", Need.ADMINISTER, accounts.roles, "Every role: built in, of the file, of REST."),
     Route("GET", "/roles/{role}", Need.ADMINISTER, accounts.role, "One role."),

@@ -7,6 +7,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -64,6 +65,20 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    # Of promotions: a push that is one is refused as a promotion is.
+    p.PromotionForbidden: (403, "DENIED"),
+    p.PromotionUnproven: (409, "DENIED"),
+    p.PromotionGatesShut: (409, "DENIED"),
+    p.PromotionIncomplete: (409, "DENIED"),
+    p.PromotionTooLarge: (413, "SIZE_INVALID"),
+    p.PromotionTagMoved: (409, "DENIED"),
+    p.PromotionTagTaken: (409, "DENIED"),
+    p.PromotionUnknown: (404, "UNSUPPORTED"),
+    p.PromotionOver: (409, "DENIED"),
+    p.OwnPromotion: (403, "DENIED"),
+    p.NothingBefore: (409, "DENIED"),
+    p.PointerReserved: (403, "DENIED"),
+    p.IdempotencyKeyTaken: (409, "DENIED"),
 }
 
 # What a method makes of a refusal that means something else elsewhere.

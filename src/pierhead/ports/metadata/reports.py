@@ -10,6 +10,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
+from pierhead.ports.metadata.promotions import PromotionReports
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -25,7 +26,7 @@ from pierhead.ports.metadata.values import (
 )
 
 
-class Reports(Protocol):
+class Reports(PromotionReports, Protocol):
     """All of one snapshot. Cursors are the last name of the page before, empty at the beginning."""
 
     @property

@@ -17,6 +17,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
+from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
@@ -81,6 +82,9 @@ class Tags(Protocol):
 
     def pointing(self, image: ImageId, names: Collection[Tag]) -> Mapping[Tag, Digest]:
         """The same as digests, for the record."""
+
+    def spent(self, image: ImageId, name: Tag) -> Held | None:
+        """What a tag was that was written once, be it there still or not."""
 
     def of_manifest(self, image: ImageId, manifest: ManifestId) -> Sequence[tuple[Tag, bool]]:
         """Tags that point at the manifest now, each with whether it is written once."""
@@ -281,6 +285,12 @@ class Tx(Protocol):
     def uses(self) -> Uses: ...
     @property
     def refreshes(self) -> Refreshes: ...
+    @property
+    def promotions(self) -> Promotions: ...
+    @property
+    def pointers(self) -> Pointers: ...
+    @property
+    def graph(self) -> Graph: ...
 
 
 class Lookups(Protocol):

@@ -8,6 +8,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -74,6 +75,19 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    p.PromotionForbidden: (403, "You may not promote this"),
+    p.PromotionUnproven: (422, "A signature or report is missing"),
+    p.PromotionGatesShut: (409, "A gate is shut"),
+    p.PromotionIncomplete: (422, "The image is not whole"),
+    p.PromotionTooLarge: (422, "Too much hangs on the image"),
+    p.PromotionTagMoved: (409, "The tag has moved"),
+    p.PromotionTagTaken: (409, "The tag is taken there"),
+    p.PromotionUnknown: (404, "There is no such promotion"),
+    p.PromotionOver: (409, "It waits no more"),
+    p.OwnPromotion: (403, "Another person must approve it"),
+    p.NothingBefore: (409, "There is nothing to go back to"),
+    p.PointerReserved: (403, "The tag is set by promotions"),
+    p.IdempotencyKeyTaken: (422, "The key was used for something else"),
     r.MethodUnsupported: (405, "This is not answered here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}

@@ -1,0 +1,76 @@
+"""A promotion that waits is approved or rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pierhead.commits.promotion import approve as commit_approval
+from pierhead.commits.promotion import reject as commit_rejection
+from pierhead.commits.promotion_values import Move
+from pierhead.domain.access import Grant
+from pierhead.domain.gates import Approvals
+from pierhead.domain.promotion import Kind
+from pierhead.domain.refusals import Denied
+from pierhead.domain.refusals_promotion import OwnPromotion
+from pierhead.ports.metadata.promotions import PromotionRow, Vote
+from pierhead.ports.metadata.store import Store
+from pierhead.repositories.rails import Rails
+
+
+async def approve(
+    store: Store, rails: Rails, row: PromotionRow, put: Grant, comment: str, circumstances: Mapping[str, object]
+) -> PromotionRow:
+    """Notes it; the last approval that was missing does the promotion, if every gate passes then. ``put`` is leave to
+    promote to its target.
+
+    Raises OwnPromotion, Denied for who is none of those that are asked, PromotionOver, and what a promotion raises.
+    """
+    account = put.principal.name
+    if account == row.account:
+        raise OwnPromotion(row.id, account)
+    move = _move(rails, row)
+    gates = [] if move.target.stage is None else move.target.stage.gates
+    asked = [gate.people for gate in gates if isinstance(gate, Approvals)]
+    if asked and not any(people.hold(account, rails.roles_of(account)) for people in asked):
+        told = " or ".join(dict.fromkeys(", ".join(people.told) for people in asked))
+        raise Denied(account, "approve", f"promotion {row.id}", f"Approving it needs {told}.")
+    if rails.signed_gates(move.target):
+        vouched = await rails.vouched(move.source, move.target, row.image, row.digest)
+        move = replace(move, vouched=vouched)
+    vote = Vote(account, 0, True, comment)
+    return await store.write(lambda tx: commit_approval(tx, row.id, move, vote, circumstances))
+
+
+async def reject(
+    store: Store, row: PromotionRow, put: Grant, reason: str, circumstances: Mapping[str, object]
+) -> PromotionRow:
+    """Ends it; who asked may do so too. Raises PromotionOver."""
+    vote = Vote(put.principal.name, 0, False, reason)
+    return await store.write(lambda tx: commit_rejection(tx, row.id, vote, circumstances))
+
+
+def _move(rails: Rails, row: PromotionRow) -> Move:
+    """As it was asked for, with what the configuration says by now. Raises Denied if it names a repository no more."""
+    names = (row.source_repository, row.target_repository)
+    if any(name not in rails.ids for name in names):
+        raise Denied(row.account, "promote", f"{row.image} to {names[1]}", "The configuration names it no more.")
+    source, target = (rails.end(name) for name in names)
+    back = row.kind == Kind.BACK.value
+    return Move(
+        image=row.image,
+        source=source,
+        target=target,
+        account=row.account,
+        roles_of=rails.roles_of,
+        digest=row.digest,
+        tags=row.tags,
+        before=rails.before(target),
+        kind=Kind.BACK if back else Kind.PROMOTION,
+        back=row.digest if back else None,
+        follow=row.follow,
+        circumstances={key: row.told[key] for key in ("through", "request_id") if key in row.told},
+        comment=str(row.told.get("comment") or ""),
+        pointer=rails.train.pointer,
+        on_done=rails.on_done,
+    )
