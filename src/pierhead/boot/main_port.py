@@ -26,6 +26,7 @@ from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
+from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
 
@@ -95,6 +96,11 @@ class MainPort:
     def plan(self) -> BoardPlan:
         """What the board shows."""
         return plan_of(self._house.settings)
+
+    @property
+    def record_signer(self) -> RecordSigner:
+        """With the keys of the data folder."""
+        return self._house.record_keys
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "promote": "pierhead.cli.promote:promote",
     "promotions": "pierhead.cli.promotions:promotions",
     "reject": "pierhead.cli.promotions:reject",
+    "records": "pierhead.cli.records:records",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
     "serve": "pierhead.cli.serve:serve",

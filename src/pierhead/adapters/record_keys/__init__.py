@@ -58,16 +58,11 @@ class RecordKeys:
         """See the port. A name in the folder is looked up each time: promotions are few."""
         from pierhead.adapters.record_keys.ecdsa import sign
 
-        for last in (False, True):
-            newest = self._have_one()
-            try:
-                if self._private is None or self._private[0] != newest:
-                    self._private = (newest, self._load(newest))
-                break
-            except FileNotFoundError:
-                if last:
-                    raise  # otherwise it was exchanged just now
-        return newest.id, sign(self._private[1], message)
+        try:
+            known, key = self._newest()
+        except FileNotFoundError:
+            known, key = self._newest()  # it was exchanged just now
+        return known.id, sign(key, message)
 
     def public(self) -> Sequence[PublicHalf]:
         """See the port."""
@@ -105,6 +100,12 @@ class RecordKeys:
             return []
         found = [match for match in map(_NAME.fullmatch, names) if match]
         return sorted((_Known(int(one[1]), one[2]) for one in found), key=lambda one: (one.created, one.id))
+
+    def _newest(self) -> tuple[_Known, EllipticCurvePrivateKey]:
+        newest = self._have_one()
+        if self._private is None or self._private[0] != newest:
+            self._private = (newest, self._load(newest))
+        return self._private
 
     def _have_one(self) -> _Known:
         known = self._known()

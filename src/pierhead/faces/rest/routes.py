@@ -16,6 +16,7 @@ from pierhead.faces.door.ask import Stream
 from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
+from pierhead.faces.rest.record_keys import record_keys
 from pierhead.faces.rest.shapes import Json
 
 ROOT: Final = "/api/v1"
@@ -167,6 +168,9 @@ ROUTES: Final = (
         "What stands in each stage of each service: services in the catalogue's order, then other images by name.",
         (*_BOARD, _LIMIT, _CURSOR),
         pages=True,
+    ),
+    Route(
+        "GET", "/record-keys", Need.ACCOUNT, record_keys, "Public keys that verify records of promotions, newest first."
     ),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
