@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pierhead.commits.audit import record as tell
 from pierhead.commits.promotion_values import Done, OnDone
 from pierhead.domain.digest import Descriptor, Digest
 from pierhead.domain.dsse import BUNDLE
@@ -43,6 +44,16 @@ def attach(tx: Tx, done: Done, signer: RecordSigner) -> Digest:
     made = tx.manifests.put(NewManifest(digest, OCI_MANIFEST, BUNDLE, body, subject.digest, blobs, ()))
     tx.manifests.link(done.target, [made])
     tx.manifests.refer(done.target, subject.digest, BUNDLE, made)
+    row = done.row
+    what = {
+        "repository": row.target_repository,
+        "image": row.image,
+        "digest": row.digest,
+        "promotion": row.id,
+        "record": digest,
+        "key": key_id,
+    }
+    tell(tx, "promotion recorded", row.account, what, done.move.circumstances, done.target)
     return digest
 
 
