@@ -28,7 +28,7 @@ from tests.promises.houses import DEV, GROUP
 from tests.promises.shop import pulled_digest, pushed_digest
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "examples/cwiq/ci-templates/login.yml"
+TEMPLATE = ROOT / "examples/cwiq/ci-templates/.gitlab-ci-common.yml"
 PROGRAMS = Path(sys.executable).parent
 ACCOUNT = "svc-orchestrator"
 
@@ -229,7 +229,7 @@ def test_no_secret_of_a_job_stands_on_a_command_line(chain: Chain, tmp_path: Pat
 
 
 def test_the_template_asks_for_the_audiences_that_the_manual_sets_up() -> None:
-    jobs = {name: job for name, job in template().items() if name.startswith(".")}
+    jobs = {name: job for name, job in template().items() if name.startswith(".nexus-login")}
     audiences = {name: {one["aud"] for one in job["id_tokens"].values()} for name, job in jobs.items()}
     assert audiences == {
         ".nexus-login": {GITLAB},

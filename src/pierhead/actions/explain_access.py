@@ -25,6 +25,7 @@ from pierhead.domain.refusals import (
     TagDenied,
     TagWrittenOnce,
 )
+from pierhead.domain.refusals_names import NameRefused
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.directory import Account, Directory
 from pierhead.repositories.group import Group
@@ -135,14 +136,24 @@ class Explainer:
                 steps.append(Step(target.name, f"{target.name} is the stage {target.stage}, filled by promotion."))
             steps.append(explain.right_step(subject, Right.PUSH, target.name, image))
             _, grant = self._table.for_push(entry, who, image, str(reference or "TAG"), port)
+            steps += self._named(who, target, image)
             if tag is not None:
                 steps.append(explain.tag_step(subject, target.name, image, tag))
                 require_tags(grant, [tag])
             steps.append(await self._writable(target, image, tag))
+        except NameRefused as refusal:
+            steps.append(explain.name_step(self._table.naming, image, refusal))
+            return explain.explain_write("push", subject, None, str(image), Written(tuple(steps), refusal))
         except Refusal as refusal:
             steps += self._end(question, Right.PUSH, target, image, refusal)
             return explain.explain_write("push", subject, None, str(image), Written(tuple(steps), refusal))
         return explain.explain_write("push", subject, target.name, _shown(image, reference), Written(tuple(steps)))
+
+    def _named(self, who: Principal, target: Entry, image: ImageName) -> list[Step]:
+        """What the rules for names say; nothing, if there are none. Raises NameRefused."""
+        if not self._table.naming:
+            return []
+        return [explain.name_step(self._table.naming, image, self._table.judge_name(who, target, image))]
 
     async def promote(self, question: Question, source: Entry) -> Explanation:
         """From ``source`` to the repository of the question, which is the stage behind it as a rule."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -71,6 +70,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if low in folded:
         return f" Did you mean {folded[low]}?"
     within = [choice for choice in choices if len(low) > 2 and low in choice.lower()]
+    import difflib  # here, since a file without faults starts sooner without it
+
     near = within[:1] if len(within) == 1 else difflib.get_close_matches(low[:100], list(folded), 1, 0.55)
     return f" Did you mean {folded.get(near[0], near[0])}?" if near else ""
 
@@ -93,6 +94,10 @@ class Faults:
         at = line or self.line(path)
         text = text if len(path) < 2 else f"{text} ({dotted(path)})"
         self._found.append((at, f"{self._source} line {at}: {text}" if at else f"{self._source}: {text}"))
+
+    def include(self, lines: Iterable[str], path: Path) -> None:
+        """Faults of another file that ``path`` names, as they stand."""
+        self._found += [(self.line(path), text) for text in lines]
 
     def written(self, path: Path) -> bool:
         """Whether the file has this key, be it with a value that was refused."""

@@ -17,6 +17,8 @@ def without_authorities() -> Iterator[None]:
     aiohttp makes two when it is imported, which reads all authorities of the machine: a twentieth of the time to start.
     Neither is ever used, since every connection to an upstream brings a context of its own, made when it is needed.
     """
+    # pydantic would look through all that is installed for plugins, and run those that it finds.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     before = {name: os.environ.get(name) for name in _PLACES}
     os.environ.update(dict.fromkeys(_PLACES, os.devnull))
     try:

@@ -76,9 +76,10 @@ class Process:
             self._own(self._watch_certificate(house, ports))
             await house.background.restart(settings)
             ready(house)
+            self._own(main.complete())
             await self._stopped.wait()
         finally:
-            main.tail.end()
+            main.take_leave()
             await ports.close(self._drain_seconds)
             for task in self._tasks:
                 task.cancel()

@@ -9,6 +9,7 @@ import click
 from pierhead.cli.main import Lazy
 
 COMMANDS: Final = {
+    "init": "pierhead.cli.ci_init:init",
     "login": "pierhead.cli.ci_login:login",
     "tags": "pierhead.cli.ci_tags:tags",
 }

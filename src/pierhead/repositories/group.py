@@ -43,6 +43,7 @@ from pierhead.repositories.parts import Parts
 Name = TypeVar("Name", Tag, ImageName)
 
 _PLANS_MAX: Final = 256
+_IMAGE_PLANS_MAX: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Group:
         # By the identity of a principal, which is kept in the value so that no other object gets it. None where it
         # depends on the image.
         self._plans: dict[int, tuple[Principal, _Plan | None]] = {}
+        # Likewise, for those whose plan depends on the image: a job asks for the same few images again and again.
+        self._of_images: dict[tuple[int, ImageName], tuple[Principal, _Plan]] = {}
         self._by_members: dict[tuple[bool, ...], _Plan] = {}
 
     # --- one thing ---------------------------------------------------------------------------------------------------
@@ -247,7 +250,15 @@ class Group:
             if len(self._plans) >= _PLANS_MAX:
                 self._plans.clear()
             found = self._plans[id(who)] = (who, self._everywhere(who))
-        return found[1] or self._for_image(who, image)
+        if found[1] is not None:
+            return found[1]
+        known = self._of_images.get((id(who), image))
+        if known is None:
+            known = (who, self._for_image(who, image))
+            if len(self._of_images) >= _IMAGE_PLANS_MAX:
+                self._of_images.clear()
+            self._of_images[id(who), image] = known
+        return known[1]
 
     def _everywhere(self, who: Principal) -> _Plan | None:
         """The plan for all images alike; None if there is none."""

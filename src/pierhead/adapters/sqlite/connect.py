@@ -7,7 +7,6 @@ power (sqlite.org/pragma.html#pragma_synchronous). SQLite before 3.51.3 can lose
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +76,10 @@ def migrate(connection: apsw.Connection) -> None:
             f"The data folder was written by a newer Pierhead (schema {version}, this one knows {SCHEMA_VERSION}). "
             "Start that version, or restore a backup from before the upgrade."
         )
+    if version == SCHEMA_VERSION:
+        return
+    from importlib.resources import files  # here, since a database that is up to date opens sooner without it
+
     for step in range(version + 1, SCHEMA_VERSION + 1):
         script = files("pierhead.adapters.sqlite").joinpath(f"schema/{step:04}.sql").read_text("utf-8")
         connection.execute("BEGIN IMMEDIATE")

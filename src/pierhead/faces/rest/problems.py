@@ -11,6 +11,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
@@ -77,6 +78,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.FormUnreadable: Problem(400, "form_unreadable", "Form not understood"),
     r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
+    n.NameRefused: Problem(403, "name_refused", "Name is not used here"),
     t.TokenNotAccepted: Problem(401, "token_not_accepted", "Token not accepted", "Look at docs/ci-trust.md."),
     t.TokenNotTrusted: Problem(403, "token_not_trusted", "No trust rule fits", "Look at docs/ci-trust.md."),
     a.BodyInvalid: Problem(

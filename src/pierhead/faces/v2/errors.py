@@ -7,6 +7,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
@@ -53,6 +54,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.FormUnreadable: (400, "UNSUPPORTED"),
     r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
+    n.NameRefused: (403, "DENIED"),
     t.TokenNotAccepted: (401, "UNAUTHORIZED"),
     t.TokenNotTrusted: (403, "DENIED"),
     # Of accounts; raised by the REST API only.

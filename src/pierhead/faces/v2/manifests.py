@@ -78,6 +78,7 @@ async def put(asked: Asked) -> Answer:
     headers += [("OCI-Tag", tag) for tag in tags]
     if accepted.subject is not None:
         headers.append(("OCI-Subject", accepted.subject))
+    headers += asked.warning()
     return Answer(201, headers)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
@@ -89,6 +90,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     p.PointerReserved: (403, "The tag is set by promotions"),
     p.IdempotencyKeyTaken: (422, "The key was used for something else"),
     r.MethodUnsupported: (405, "This is not answered here"),
+    n.NameRefused: (403, "Images are not called so here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
 _HELPED_BY_SIGNING_IN: Final = (r.NotAuthenticated, r.ForgedRequest, r.SignOnRefused, r.TooManyLogins)

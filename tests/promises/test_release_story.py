@@ -1,0 +1,272 @@
+"""The way of an image from an empty folder on: the templates of the example house, pipelines that gitlab-ci-local runs,
+logins from OpenBao or by id_token, buildah and Pierhead, all real."""
+
+from __future__ import annotations
+
+import functools
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.peers.engine import DockerEngine
+from tests.peers.fixtures import made
+from tests.peers.gitlab import ServedGitLab
+from tests.peers.gitlab_ci import Project, gitlab_ci_local
+from tests.peers.images import image, layer
+from tests.peers.openbao import OpenBao
+from tests.peers.pierhead import Pierhead, house
+from tests.peers.processes import program
+from tests.peers.registry import DockerRegistry
+from tests.peers.wire import Wire
+from tests.promises.houses import DEV, GROUP
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT / "examples/cwiq/shared.yaml"
+COMMON = ROOT / "examples/cwiq/ci-templates/.gitlab-ci-common.yml"
+PASSWORD = "orchestrator-secret-1"
+NAME = "orchestrator/server"
+AUDIENCE = "https://nexus.shared.cwiq.io"
+DOCKERFILE = "ARG NEXUS_REGISTRY_PULL\nFROM $NEXUS_REGISTRY_PULL/library/tiny:1\nCOPY app /app\n"
+TAGS = {
+    "main": {"branch": "main", "names": ["main-{short_sha}"], "moving": ["latest"], "once": [DEV]},
+    "branch": {"branch": "*", "merge_request": "*", "names": ["branch-{slug}-{short_sha}"]},
+    "release": {"tag": "v*", "names": ["{version}"], "moving": ["stable"], "once": [DEV]},
+}
+TRUST_RULES = [
+    {"claims": {"project_id": "{service.project_id}"}, "rights": ["pull"]},
+    {
+        "claims": {"project_id": "{service.project_id}"},
+        "rights": ["push"],
+        "repositories": [DEV],
+        "images": ["{service.image}"],
+    },
+]
+
+
+@dataclass(frozen=True)
+class Company:
+    """Everything that a project of the house meets."""
+
+    gitlab: ServedGitLab
+    vault: OpenBao
+    registry: Pierhead
+
+    def project(self, home: Path, files: dict[str, str], **more: str) -> Project:
+        """Of orchestrator/server, with the template and a Dockerfile."""
+        registries = [self.registry.address(name) for name in (DEV, GROUP)]
+        variables = {
+            "NEXUS_REGISTRY": registries[0],
+            "NEXUS_REGISTRY_PUSH": registries[0],
+            "NEXUS_REGISTRY_PULL": registries[1],
+            "PIERHEAD_SERVER": self.registry.url(),
+            "VAULT_ADDR": self.vault.url,
+            "VAULT_ID_TOKEN": self.gitlab.id_token(project_id=5),
+            "PIERHEAD_ID_TOKEN": self.gitlab.id_token(project_id=5, aud=AUDIENCE),
+            **more,
+        }
+        whole = {
+            ".gitlab-ci-common.yml": COMMON.read_text(),
+            "Dockerfile": DOCKERFILE,
+            "app": "1\n",
+            ".gitignore": "build.*\n",
+            **files,
+        }
+        found = made(lambda: Project(home, NAME, whole, variables))
+        found.trust_plain_http(registries)
+        return found
+
+    def tags(self) -> list[str]:
+        with self.registry.wire(DEV) as wire:
+            found = wire.request("GET", f"/v2/{NAME}/tags/list").expect(200, 404)
+            return found.json()["tags"] if found.status == 200 else []
+
+    def digest(self, tag: str) -> str:
+        with self.registry.wire(GROUP) as wire:
+            return str(wire.get_manifest(NAME, tag).expect(200).headers["Docker-Content-Digest"])
+
+    def file(self, tag: str, name: str) -> bytes:
+        """What stands in a file of the image's last layer."""
+        with self.registry.wire(GROUP) as wire:
+            layers = wire.get_manifest(NAME, tag).expect(200).json()["layers"]
+            return unpacked(wire.get_blob(NAME, layers[-1]["digest"]).expect(200).body)[name]
+
+
+def unpacked(layer: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        for member in archive:
+            if (file := archive.extractfile(member)) is not None:
+                found[member.name] = file.read()
+    return found
+
+
+@pytest.fixture(scope="module")
+def company() -> Iterator[Company]:
+    made(gitlab_ci_local)
+    made(lambda: program("buildah"))
+    services = YAML(typ="safe").load(SHARED)["services"]
+    with ServedGitLab() as gitlab, made(OpenBao) as vault, made(DockerRegistry) as upstream:
+        vault.furnish(gitlab, {"svc-orchestrator": PASSWORD})
+        with Wire(upstream.port) as wire:
+            wire.push("library/tiny", "1", image([layer({"etc/os-release": b"tiny\n"})], seed=7))
+        trust = {"gitlab": {"issuer": gitlab.url, "audience": AUDIENCE, "rules": TRUST_RULES}}
+        config = house(upstream.url, tags=TAGS, services=services, trust=trust)
+        with Pierhead(config, environment={"SVC_ORCHESTRATOR_PASSWORD": PASSWORD}) as registry:
+            yield Company(gitlab, vault, registry)
+
+
+def pipeline_file(company: Company, home: Path, *options: str) -> str:
+    """What `pierhead ci init` writes for the project, with the template in the project itself."""
+    written = home / "written.yml"
+    command = ["ci", "init", "5", "--config", str(SHARED), "--templates", ".gitlab-ci-common.yml"]
+    code, out, err = company.registry.run_command(*command, "--file", str(written), *options)
+    assert (code, err) == (0, "")
+    assert "builds orchestrator/server of server" in out
+    return written.read_text()
+
+
+def test_three_kinds_of_pipeline_push_the_tags_of_the_strategy(company: Company, tmp_path: Path) -> None:
+    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
+    before = set(company.tags())
+
+    def pushed(**how: str) -> set[str]:
+        nonlocal before
+        done = project.pipeline(**how)  # type: ignore[arg-type]
+        assert "Logged in to " in done.stdout
+        new, before = set(company.tags()) - before, set(company.tags())
+        return new
+
+    on_main = project.commit("Work")
+    assert pushed() == {f"main-{on_main}", "latest"}
+    assert company.digest("latest") == company.digest(f"main-{on_main}")
+    assert company.file("latest", "app") == b"1\n"
+
+    project.git("checkout", "--quiet", "-b", "feature/Login_Page")
+    project.write({"app": "2\n"})
+    on_branch = project.commit("More work")
+    assert pushed() == {f"branch-feature-login-page-{on_branch}"}
+    assert company.file(f"branch-feature-login-page-{on_branch}", "app") == b"2\n"
+    assert company.file("latest", "app") == b"1\n"
+
+    project.git("checkout", "--quiet", "main")
+    project.write({"app": "3\n"})
+    project.commit("Ready")
+    project.git("tag", "v1.2.3")
+    assert pushed(tag="v1.2.3") == {"1.2.3", "stable"}
+    assert company.digest("stable") == company.digest("1.2.3")
+    assert company.file("1.2.3", "app") == b"3\n"
+
+
+def test_later_jobs_mean_the_image_that_was_built_and_pretend_nothing(company: Company, tmp_path: Path) -> None:
+    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
+    project.write({"app": "later\n"})
+    sha = project.commit("Later")
+    image_name = f"{company.registry.address(GROUP)}/{NAME}:main-{sha}"
+    done = project.pipeline()
+    assert f"Nothing was scanned: neither trivy nor grype is in this job's image. {image_name}" in done.stderr
+    assert "WARN 77" in done.stderr
+    assert "PASS  scan" not in done.stdout
+
+    # A job's image that has a scanner has it called, and what that finds ends the job.
+    project.install("trivy", '#!/bin/sh\necho "trivy $@"\nexit "${FOUND:-0}"\n')
+    scanned = project.pipeline("scan")
+    assert f"trivy image --exit-code 1 --ignore-unfixed --severity CRITICAL {image_name}" in scanned.stdout
+    assert "PASS  scan" in scanned.stdout
+    assert "FAIL  scan" in project.pipeline("scan", variables={"FOUND": "1"}, check=False).stdout
+
+    tagged = {"DEPLOY": 'echo "rolls out $$IMAGE"'}
+    project.pipeline(tag="v2.0.0")
+    version = image_name.replace(f"main-{sha}", "2.0.0")
+    assert f"rolls out {version}" in project.pipeline("deploy", tag="v2.0.0", variables=tagged).stdout
+    nothing = project.pipeline("deploy", tag="v2.0.0", check=False)
+    assert f"Nothing was deployed: DEPLOY is not set. It would have been {version}." in nothing.stdout + nothing.stderr
+    assert "PASS  deploy" not in nothing.stdout
+
+
+def test_a_commit_that_is_built_anew_does_not_take_the_place_of_what_was_tested(
+    company: Company, tmp_path: Path
+) -> None:
+    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
+    sha = project.commit("Once")
+    project.pipeline("build")
+    tested, latest = company.digest(f"main-{sha}"), company.digest("latest")
+    project.write({"app": "other bytes\n"})  # under the same commit
+    done = project.pipeline("build", check=False)
+    assert done.returncode == 1
+    assert "cannot be overwritten because the repository is immutable" in done.stderr
+    assert "tags.main (pierhead.yaml line " in done.stderr
+    assert (company.digest(f"main-{sha}"), company.digest("latest")) == (tested, latest)
+
+
+def test_a_git_tag_that_names_no_version_ends_the_pipeline_before_anything_is_built(
+    company: Company, tmp_path: Path
+) -> None:
+    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
+    before = company.tags()
+    done = project.pipeline(tag="1.2.4", check=False)
+    assert done.returncode == 1
+    assert "The Git tag 1.2.4 fits no rule of the tag strategy (tag: release takes v*)." in done.stderr
+    assert "Trying to pull" not in done.stderr
+    assert company.tags() == before
+
+
+# Kaniko cannot be had here. What stands in its place takes its flags, refuses others, and pushes with buildah.
+IN_PLACE_OF_KANIKO = """#!/bin/bash
+set -eu
+names=() build=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --context) context=${2#dir://}; shift 2 ;;
+    --dockerfile) dockerfile=$2; shift 2 ;;
+    --build-arg) build+=(--build-arg "$2"); shift 2 ;;
+    --destination=*) names+=("${1#--destination=}"); shift ;;
+    *) echo "no flag of Kaniko's: $1" >&2; exit 1 ;;
+  esac
+done
+for name in "${names[@]}"; do build+=(--tag "$name"); done
+buildah build --file "$context/$dockerfile" "${build[@]}" "$context"
+for name in "${names[@]}"; do buildah push "$name"; done
+"""
+
+
+def test_kaniko_gets_its_flags_from_a_job_before_it_and_its_login_from_the_id_token(
+    company: Company, tmp_path: Path
+) -> None:
+    written = pipeline_file(company, tmp_path, "--builder", "kaniko")
+    variables = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "VAULT_ADDR": "http://127.0.0.1:9"}
+    variables["DOCKER_CONFIG"] = "../docker"  # a path from the root would be taken for a file's
+    project = company.project(tmp_path, {".gitlab-ci.yml": written}, **variables)
+    project.install("executor", IN_PLACE_OF_KANIKO)
+    project.variables["KANIKO_EXECUTOR"] = str(tmp_path / "bin/executor")
+    project.write({"app": "kaniko\n"})
+    sha = project.commit("Build with Kaniko")
+    for job in ("tags", "build"):
+        project.pipeline(job)
+    assert {f"main-{sha}", "latest"} <= set(company.tags())
+    assert company.file(f"main-{sha}", "app") == b"kaniko\n"
+    assert company.digest("latest") == company.digest(f"main-{sha}")
+    assert not list(tmp_path.glob("**/docker/config.json"))
+
+
+def test_docker_builds_and_pushes_after_a_login_in_plain_shell(
+    company: Company, docker_engine: DockerEngine, tmp_path: Path
+) -> None:
+    for needed in ("curl", "jq"):
+        made(functools.partial(program, needed))
+    written = pipeline_file(company, tmp_path, "--builder", "docker")
+    both = written.replace("extends: .pierhead-build-docker", "extends: [.pierhead-build-docker, .nexus-login-shell]")
+    assert both != written
+    project = company.project(tmp_path, {".gitlab-ci.yml": both}, DOCKER_HOST=f"unix://{docker_engine.socket}")
+    project.write({"app": "docker\n"})
+    sha = project.commit("Build with docker")
+    done = project.pipeline("build")
+    assert done.stdout.count("Login Succeeded") == 2
+    assert PASSWORD not in done.stdout + done.stderr
+    assert company.file(f"main-{sha}", "app") == b"docker\n"
+    assert company.digest("latest") == company.digest(f"main-{sha}")
+    assert company.vault.live_tokens() == 1
