@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "records": "pierhead.cli.records:records",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
+    "running": "pierhead.cli.running:running",
     "serve": "pierhead.cli.serve:serve",
     "status": "pierhead.cli.status:status",
     "tag": "pierhead.cli.tag:tag",
