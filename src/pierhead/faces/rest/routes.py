@@ -93,7 +93,9 @@ ROUTES: Final = (
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
     ),
-from pierhead.faces.rest.record_keys import record_keys
+    Route(
+        "GET", "/record-keys", Need.ACCOUNT, record_keys, "Public keys that verify records of promotions, newest first."
+    ),
     *routes_board.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
