@@ -181,7 +181,7 @@ def test_the_encoding_before_signing_is_that_of_the_specification() -> None:
 
 
 def test_a_bundle_that_the_sigstore_project_made_is_read_and_counts() -> None:
-    """Made once by @sigstore/sign 4.1.1 (DSSEBundleBuilder, a key of its own, no witness), for an image of this digest."""
+    """Made once by @sigstore/sign 4.1.1 (DSSEBundleBuilder, its own key, no witness), for an image of this digest."""
     signed = Digest.parse("sha256:5d1395884e5ef41924d7d0a98743f67dde40aa79c0699da02cc49cd605083264")
     signature = "MEUCIDDS0DKVxksGUCyipv9NtDOGxNK471H/wgS5BqLxT02/AiEAm44aU2+eYz5qE5/lOvTxmyXyqoHPDFu3eXX5ksoOdXw="
     key = (
