@@ -100,6 +100,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    c.StageEmpty: Problem(404, "stage_empty", "Nothing stands there"),
     c.ClusterUnknown: Problem(404, "cluster_unknown", "No such cluster"),
     p.PromotionForbidden: Problem(
         403, "promotion_forbidden", "Not by this account", "Open the gates, or let somebody else ask."
