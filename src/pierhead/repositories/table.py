@@ -142,14 +142,17 @@ class Table:
 
         Raises NameRefused.
         """
-        found = self.naming.judge(target.name, image)
-        if found is None:
-            return None
-        if not self._may_be_told(found, who, target):
-            found = replace(found, right=None, hint="")
-        if found.refuses:
+        found = self.say_of_name(who, target, image)
+        if found is not None and found.refuses:
             raise NameRefused(target.name, image, found.rule, found.sentence, found.right or "")
         return found
+
+    def say_of_name(self, who: Principal, target: Entry, image: ImageName) -> Judgement | None:
+        """The same for a name that stands there, whoever pushed it."""
+        found = self.naming.judge(target.name, image)
+        if found is None or self._may_be_told(found, who, target):
+            return found
+        return replace(found, right=None, hint="")
 
     def _may_be_told(self, found: Judgement, who: Principal, target: Entry) -> bool:
         return found.right is not None and who.may_ask(Right.PUSH, target.name, found.right)

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions
+from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions, services
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.shapes import Json
@@ -76,6 +76,7 @@ _LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it"
 _CURSOR: Final = Parameter("cursor", "`next` of the page before")
 _PREFIX: Final = Parameter("prefix", "only names that begin with this")
 _PAGE: Final = (_PREFIX, _LIMIT, _CURSOR)
+_STATE: Final = Parameter("state", "only what is `pushed`, `missing` (never pushed) or `unlisted` (in no catalogue)")
 _EVENTS: Final = (
     Parameter("account", "only what this account did"),
     Parameter("repository", "only what concerns this repository"),
@@ -166,6 +167,15 @@ ROUTES: Final = (
         board.board,
         "What stands in each stage of each service: services in the catalogue's order, then other images by name.",
         (*_BOARD, _LIMIT, _CURSOR),
+        pages=True,
+    ),
+    Route(
+        "GET",
+        "/services",
+        Need.ACCOUNT,
+        services.services,
+        "The services of the catalogue with what is kept of each, then images that belong to none.",
+        (_STATE, *_PAGE[1:]),
         pages=True,
     ),
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
