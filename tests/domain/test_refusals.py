@@ -15,6 +15,7 @@ from pierhead.domain import (
     refusals_id_tokens,
     refusals_names,
     refusals_promotion,
+    refusals_running,
 )
 from pierhead.domain.refusals import Refusal, RepositoryUnknown, Unavailable, shown
 
@@ -74,7 +75,7 @@ def test_a_refusal_is_one_line_that_ends(kind: type[Refusal], text: str) -> None
 
 def test_there_are_refusals_to_test() -> None:
     assert len(kinds()) >= 30
-    modules = (refusals, refusals_accounts, refusals_id_tokens, refusals_names, refusals_promotion)
+    modules = (refusals, refusals_accounts, refusals_id_tokens, refusals_names, refusals_promotion, refusals_running)
     homes = {home.__name__ for home in modules}
     assert {kind.__module__ for kind in kinds() if kind.__module__.startswith("pierhead")} == homes
 

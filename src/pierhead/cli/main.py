@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "reject": "pierhead.cli.promotions:reject",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
+    "running": "pierhead.cli.running:running",
     "serve": "pierhead.cli.serve:serve",
     "services": "pierhead.cli.services:services",
     "status": "pierhead.cli.status:status",

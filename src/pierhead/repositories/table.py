@@ -220,6 +220,13 @@ class Table:
         for name in entry.members:
             yield from self._leaves(self.entries[name], who, (*reserves, entry.reserve))
 
+    def every_leaf(self, entry: Entry, reserves: tuple[Reserve, ...] = ()) -> Iterator[Leaf]:
+        """The same for nobody in particular: nothing of what they hold may be told."""
+        if entry.kind != "group":
+            yield Leaf(entry, reserves)
+        for name in entry.members:
+            yield from self.every_leaf(self.entries[name], (*reserves, entry.reserve))
+
     def hosted_below(self, entry: Entry, who: Principal, image: ImageName) -> list[Hosted]:
         """The hosted repositories that a group holds and in which the account may see the image, each once, in their
         order."""

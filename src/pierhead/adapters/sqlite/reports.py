@@ -14,6 +14,7 @@ from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.promotions import held_of, pointers_of, promotion_of, promotions_of
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.repositories import ROWS, repository_row
+from pierhead.adapters.sqlite.running import SqliteRunningReports
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -82,6 +83,7 @@ class SqliteReports:
         self._connection = connection
         self._execute = connection.execute
         self.board = SqliteBoard(connection)
+        self.running = SqliteRunningReports(connection)
 
     def totals(self) -> Totals:
         """Counts over everything."""

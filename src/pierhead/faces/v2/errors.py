@@ -9,6 +9,7 @@ from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_running as c
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -67,6 +68,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    c.ClusterUnknown: (404, "NAME_UNKNOWN"),
     # Of promotions: a push that is one is refused as a promotion is.
     p.PromotionForbidden: (403, "DENIED"),
     p.PromotionUnproven: (409, "DENIED"),

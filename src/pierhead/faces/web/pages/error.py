@@ -10,6 +10,7 @@ from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_running as c
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -76,6 +77,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    c.ClusterUnknown: (404, "No such cluster"),
     p.PromotionForbidden: (403, "You may not promote this"),
     p.PromotionUnproven: (422, "A signature or report is missing"),
     p.PromotionGatesShut: (409, "A gate is shut"),
