@@ -169,6 +169,54 @@ def test_no_file_breaks_it(text: str) -> None:
             assert 1 <= one.line <= text.count("\n") + 2
 
 
+def test_what_cannot_be_a_name_is_no_name_in_a_variable_and_what_no_job_pushes_is_free(
+    config: Path, tmp_path: Path
+) -> None:
+    text = f"""\
+variables:
+  DISK_IMAGE: "Fedora 40 (cloud).qcow2"
+  BASE_IMAGE: python:3.12
+  OTHER_IMAGE: registry.example.com/cwiq-server
+  DESCRIPTION: cwiq-server
+deploy:
+  script:
+    - docker run {PULL}/orchestrator/server:1
+    - docker tag cwiq-server:dev $CI_REGISTRY/$CI_PROJECT_PATH
+    - docker pull $CI_REGISTRY_IMAGE
+    - docker build -t local-name .
+"""
+    assert found(config, "ci.yml", text, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password: $PASSWORD", "password: '{{ .Values.password }}'", "password_file: /run/secrets/x", "token: ''",
+        "secret: false", "password: <here>", "url: http://user:$PASSWORD@h/x", "db_password_env: DB_PASSWORD",
+        "token: vault:secret/data/x", "script: export TOKEN=$(cat x)", "script: curl -u $USER:$PASS https://h",
+        "script: echo $X | docker login -u me --password-stdin h:1", "script: docker run -p 8080:80 x/y",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_itself_is_left_alone(config: Path, tmp_path: Path, line: str) -> None:
+    assert found(config, "ci.yml", f"job: {{x: y}}\njob2:\n  {line}\n", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password: hunter2222", "DB_PASSWORD: 'hunter2222'", "api_key: hunter2222", "url: https://me:hunter2222@h/x",
+        "script: export TOKEN=hunter2222", "script: skopeo copy --dest-creds me:hunter2222 oci:x docker://h:1/x",
+        "script: helm upgrade x --set db.password=hunter2222", "x: glpat-hunter2222hunter2222",
+        "script: docker build --build-arg NPM_TOKEN=hunter2222 .", "script: podman login -u me --password=hunter2222 h",
+        "x: '-----BEGIN RSA PRIVATE KEY-----'",
+    ],
+)  # fmt: skip
+def test_a_secret_is_found_and_not_repeated(config: Path, tmp_path: Path, line: str) -> None:
+    items = found(config, "ci.yml", f"job: {{x: y}}\njob2:\n  {line}\n", tmp_path)
+    assert [(one["line"], one["check"]) for one in items] == [(3, "plain-password")]
+    assert "hunter" not in json.dumps(items)
+
+
 # --- a Dockerfile, a script ------------------------------------------------------------------------------------------
 
 
@@ -296,6 +344,7 @@ def test_a_folder_is_searched_for_what_is_known_by_name(config: Path, tmp_path: 
         (["no-such.yml"], "no-such.yml: there is no such file."),
         (["--variable", "x"], "--variable x: write NAME=VALUE."),
         (["--config", "/no/such.yaml"], "/no/such.yaml: cannot be read"),
+        (["x", "--code-quality", "/no/such/folder/x.json"], "/no/such/folder/x.json: cannot be written"),
     ],
 )
 def test_what_cannot_be_understood_ends_with_2(args: list[str], said: str) -> None:

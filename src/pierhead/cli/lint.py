@@ -85,8 +85,11 @@ def lint(
     listed = once_each(found)
     _tell(listed, form, color, files)
     if report is not None:
-        report.write_text(json.dumps(code_quality(listed), indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(one.severity == ERROR for one in listed))
+        try:
+            report.write_text(json.dumps(code_quality(listed), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"{report}: cannot be written: {(error.strerror or 'unknown').lower()}.") from None
+    sys.exit(1 if any(one.severity == ERROR for one in listed) else 0)
 
 
 def _known(given: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:

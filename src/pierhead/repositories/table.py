@@ -131,6 +131,8 @@ class Table:
         try:
             return target, require(who, Right.PUSH, target.name, image)
         except Denied as refusal:
+            if not who.may_somewhere(Right.PUSH, target.name):
+                raise
             found = self.naming.judge(target.name, image)
             if found is None or not found.refuses or not self._may_be_told(found, who, target):
                 raise
@@ -180,7 +182,8 @@ class Table:
         if entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        named = [(e, self.naming.meant(e.name, image)) for e in below if e.kind == "hosted"]
+        may = [e for e in below if e.kind == "hosted" and who.may_somewhere(Right.PUSH, e.name)]
+        named = [(e, self.naming.meant(e.name, image)) for e in may]
         hosted = [(e, name) for e, name in named if who.may_ask(Right.PUSH, e.name, name)]
         if not hosted:
             return "", ""

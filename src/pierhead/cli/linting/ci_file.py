@@ -16,7 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pierhead.cli.linting import secrets
 from pierhead.cli.linting.commands import Script
-from pierhead.cli.linting.findings import UNREADABLE, WARNING, WRONG_NAME, Finding
+from pierhead.cli.linting.findings import UNREADABLE, WARNING, Finding
 from pierhead.cli.linting.reference import House, split
 from pierhead.cli.linting.scripts import joined, script_lines
 from pierhead.cli.linting.variables import resolved, shown
@@ -135,7 +135,7 @@ class _File:
 def _names(house: House, image: str) -> Iterator[Finding]:
     """A variable holds a name without a port as well; whether it is pushed or pulled is not known here."""
     for one in house.bare_name(image):
-        if one.check == WRONG_NAME and one.severity != WARNING:
+        if one.rule and one.severity != WARNING:
             yield one
 
 

@@ -110,13 +110,13 @@ class Script:
                 yield from self.house.pushed(value)
 
 
-def _logins(name: str, options: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def _logins(name: str, options: Sequence[tuple[str, str]], plain: Sequence[str]) -> Iterator[Finding]:
     """Passwords among the options. What a variable holds is not in the file."""
     for option, value in options:
         if option in ("--creds", "--src-creds", "--dest-creds") or (name == "curl" and option in ("-u", "--user")):
             if ":" in value and secrets.plain(value.partition(":")[2]):
                 yield from secrets.given(name, option, value.partition(":")[2])
-        elif (option == "--password" or (option == "-p" and name in _WITH_LOGIN)) and secrets.plain(value):
+        elif option in ("-p", "--password") and name in _WITH_LOGIN and "login" in plain and secrets.plain(value):
             yield from secrets.given(name, option, value)
 
 

@@ -23,7 +23,7 @@ _GITLAB_SEVERITY: Final = {PLAIN_PASSWORD: "critical", WARNING: "minor", ERROR: 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """``file`` is empty for what stands on the command line, ``line`` counts from 1. ``correction`` is what to write
-    instead, empty if there is none to copy. No secret stands in any of them."""
+    instead, empty if there is none to copy; ``rule`` is the one for names that decided. No secret stands in here."""
 
     check: str
     message: str
@@ -31,6 +31,7 @@ class Finding:
     line: int = 0
     correction: str = ""
     severity: str = ERROR
+    rule: str = ""
 
     @property
     def place(self) -> str:
@@ -53,6 +54,7 @@ def document(found: Sequence[Finding]) -> Json:
             "line": one.line or None,
             "message": one.message,
             "correction": one.correction or None,
+            "rule": one.rule or None,
         }
         for one in found
     ]
@@ -60,11 +62,13 @@ def document(found: Sequence[Finding]) -> Json:
 
 
 def code_quality(found: Sequence[Finding]) -> list[Json]:
-    """As GitLab reads it from the artifact ``reports:codequality`` ("Code Quality report format"). Fingerprints stay
-    when a line moves, and differ for equal findings of one file."""
+    """As GitLab reads it from the artifact ``reports:codequality`` ("Code Quality report format"), which is about files
+    alone. Fingerprints stay when a line moves, and differ for equal findings of one file."""
     seen: dict[str, int] = {}
     report: list[Json] = []
     for one in found:
+        if not one.file:
+            continue
         key = "\0".join((one.file, one.check, one.message, one.correction))
         seen[key] = seen.get(key, 0) + 1
         report.append(

@@ -69,7 +69,8 @@ class House:
         self._pull = next((port for port in groups if self._has_proxy(port.repository)), None)
 
     def bare_name(self, text: str) -> Iterator[Finding]:
-        """A name as somebody would type it behind ``docker push``, with or without a port."""
+        """A name as somebody would type it behind ``docker push``, with or without a port; what can be no name is
+        found too."""
         parts = split(text)
         port = self._port(parts.host)
         if parts.host and port is None:
@@ -139,7 +140,7 @@ class House:
         prefix = f"{parts.host}/" if parts.host else ""
         right = "" if found.right is None else shown(f"{prefix}{found.right}{parts.rest}")
         severity = ERROR if found.refuses else WARNING
-        yield Finding(WRONG_NAME, shown(found.sentence), correction=right, severity=severity)
+        yield Finding(WRONG_NAME, shown(found.sentence), correction=right, severity=severity, rule=found.rule)
 
     def _right(self, image: str, repository: str) -> str:
         try:

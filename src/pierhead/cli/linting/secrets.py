@@ -9,11 +9,11 @@ from typing import Final
 from pierhead.cli.linting.findings import PLAIN_PASSWORD, Finding
 
 _SECRET_NAME: Final = re.compile(
-    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|secret|token|api_?key|private_?key)$|password$"
+    r"(?i)(?:^|[._-])(?:password|passwd|passphrase|secret|token|api_?key|private_?key)$|password$"
 )
 _ASSIGNED: Final = re.compile(
     r"""(?:^|[\s;&(])(?:export\s+|ENV\s+|ARG\s+|readonly\s+|local\s+|-e\s+|--env[ =]|--build-arg[ =])?"""
-    r"""(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|)]*)"""
+    r"""(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|)]*)"""
 )
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@$'\"]+:(?P<value>[^\s/@]+)@", re.IGNORECASE)
 _AUTH: Final = re.compile(r"""["']?auth["']?\s*:\s*\\?["'](?P<value>[A-Za-z0-9+/]{8,}={0,2})\\?["']""")
