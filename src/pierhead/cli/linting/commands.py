@@ -66,9 +66,8 @@ class Script:
         if at == len(words):
             return
         name = resolved(words[at], self.known).rpartition("/")[2]
-        yield from _logins(
-            name, _parsed(words[at + 1 :])[0]
-        )  # as written: what a variable holds is told where it is set
+        # As they are written: what a variable holds is told where it is set.
+        yield from _logins(name, *_parsed(words[at + 1 :]))
         options, plain = _parsed([resolved(word, self.known) for word in words[at + 1 :]])
         if name in _ENGINES and plain:
             verb, images = _verb(plain)
