@@ -217,6 +217,20 @@ def test_a_secret_is_found_and_not_repeated(config: Path, tmp_path: Path, line: 
     assert "hunter" not in json.dumps(items)
 
 
+def test_an_image_of_ones_own_without_a_port_is_told_to_be_anybodys(config: Path, tmp_path: Path) -> None:
+    (one,) = found(config, "ci.yml", "job: {image: orchestrator/server:1}\n", tmp_path)
+    assert one["message"] == (
+        f"orchestrator/server:1 is asked of Docker Hub, where anybody may have pushed it. "
+        f"Pull {PULL}/orchestrator/server:1."
+    )
+
+
+@pytest.mark.parametrize("folder", ["examples", "tests/peers", "scripts"])
+def test_nothing_of_this_project_is_wrong(folder: str) -> None:
+    done = run(ROOT / folder, "--config", ROOT / "examples" / "cwiq" / "shared.yaml")
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
 # --- a Dockerfile, a script ------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,8 @@ from pierhead.cli.linting.scripts import joined, script_lines
 from pierhead.cli.linting.variables import resolved, shown
 
 _SCRIPTS: Final = frozenset({"script", "before_script", "after_script", "run", "commands"})
+_OF_CATALOGUE: Final = frozenset({"project_id", "repository_id"})
+"""Beside these an image is that of a service in a catalogue, and not what a job runs in."""
 _DEPTH_MAX: Final = 40
 _NODES_MAX: Final = 100_000
 _NAME_OF_IMAGE: Final = ("IMAGE_NAME", "IMAGE")
@@ -80,7 +82,8 @@ class _File:
             if key == "variables" and isinstance(value, MappingNode):
                 yield from self._variables(value, mine)
             elif key == "image":
-                yield from self._image(value, mine)
+                if not _OF_CATALOGUE.intersection(name for name, _ in entries):
+                    yield from self._image(value, mine)
             elif key == "services" and isinstance(value, SequenceNode):
                 for item in value.value:
                     yield from self._image(item, mine)

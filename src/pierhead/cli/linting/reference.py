@@ -125,6 +125,8 @@ class House:
             return
         right = shown(f"{self._pull.address}/{parts.image}{parts.rest}")
         told = f"{shown(text)} comes from Docker Hub directly, whose limits are soon met. Pull {right}."
+        if self._own(parts.image):
+            told = f"{shown(text)} is asked of Docker Hub, where anybody may have pushed it. Pull {right}."
         yield Finding(DOCKER_HUB, told, correction=right)
 
     def _named(self, text: str, parts: Split, repository: str) -> Iterator[Finding]:
