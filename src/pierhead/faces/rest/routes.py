@@ -9,12 +9,12 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board, services
+from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board, routes_tags
 from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
 from pierhead.faces.rest.route import ROOT as ROOT
+from pierhead.faces.rest.services import ROUTE as SERVICES
 
-_STATE: Final = Parameter("state", "only what is `pushed`, `missing` (never pushed) or `unlisted` (in no catalogue)")
 _EVENTS: Final = (
     Parameter("account", "only what this account did"),
     Parameter("repository", "only what concerns this repository"),
@@ -94,15 +94,8 @@ ROUTES: Final = (
         "Deletes the manifest and the tags that point at it.",
     ),
     *routes_board.ROUTES,
-    Route(
-        "GET",
-        "/services",
-        Need.SEEN,
-        services.services,
-        "The services of the catalogue with what is kept of each, then images that belong to none.",
-        (_STATE, *PAGE[1:]),
-        pages=True,
-    ),
+    SERVICES,
+    *routes_tags.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),

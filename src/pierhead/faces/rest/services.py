@@ -8,6 +8,7 @@ from pierhead.actions.list_services import ListedService, ServicePlace, State, l
 from pierhead.domain.refusals import QueryInvalid
 from pierhead.faces.rest import shapes
 from pierhead.faces.rest.call import Call, cursor_of
+from pierhead.faces.rest.route import PAGE, Need, Parameter, Route
 from pierhead.faces.rest.shapes import Json
 
 _IMAGE: Final = "/"
@@ -21,6 +22,18 @@ async def services(call: Call) -> Json:
     )
     cursor = None if following is None else cursor_of(following.service or _IMAGE + following.image)
     return shapes.page([_shape(one) for one in found], cursor)
+
+
+_STATE: Final = Parameter("state", "only what is `pushed`, `missing` (never pushed) or `unlisted` (in no catalogue)")
+ROUTE: Final = Route(
+    "GET",
+    "/services",
+    Need.SEEN,
+    services,
+    "The services of the catalogue with what is kept of each, then images that belong to none.",
+    (_STATE, *PAGE[1:]),
+    pages=True,
+)
 
 
 def _wanted(call: Call) -> State | None:
