@@ -6,6 +6,7 @@ Nobody needs it to push or pull, so ``main_port`` imports this module, and all t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from pierhead import __version__
 from pierhead.actions.measure_storage import StorageGauge
@@ -22,6 +23,10 @@ from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
+
+_CROWDED: Final = (
+    "The disk is full: its reserve is given up for deletions, and everything else is refused until there is room."
+)
 
 
 class ForPeople:
@@ -57,8 +62,9 @@ class ForPeople:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Sentences about the configuration."""
-        return self._house.warnings
+        """Sentences about the configuration, and about the disk."""
+        warnings = self._house.warnings
+        return (*warnings, _CROWDED) if self._house.store.reserve.away else warnings
 
     @property
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:

@@ -19,6 +19,7 @@ from pierhead.boot.marks import marks
 from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.rails import rails_of
+from pierhead.boot.secret_sources import vault_warnings
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.tokens import TokenWorks
@@ -105,7 +106,7 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _take_over(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings), vital=True)
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
         old = self.parts
@@ -116,7 +117,12 @@ class House:
         )
         warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
+        self.warnings = (
+            *secrets.warnings,
+            *warnings,
+            *vault_warnings(settings, environ),
+            *await self.sign_on.use(settings.sign_in.oidc, environ),
+        )
         self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
         self.table.pulls = self.pulls
         self.told.knows = lambda name: name in self.logins.directory.accounts
@@ -170,7 +176,7 @@ class House:
         await self.recorder.close()
         if rows := self.parts.sessions.take_all():
             with contextlib.suppress(Unavailable):
-                await self.store.write(lambda tx: save_uploads(tx, rows))
+                await self.store.write(lambda tx: save_uploads(tx, rows), vital=True)
         await self.store.close()
         self.blobs.close()
 
@@ -184,8 +190,10 @@ async def open_house(
     """
     data = settings.data
     _make_folder(data)
-    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
+    reserve = settings.limits.reserve_bytes
+    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1, reserve=reserve)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
+    blobs.ground.health.crowded = lambda: store.reserve.away
     parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
     house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
