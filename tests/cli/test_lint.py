@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pierhead.cli.lint import lint
-from pierhead.cli.linting.reference import split
-from pierhead.cli.linting.variables import resolved, shown
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "examples" / "cwiq" / "shared.yaml").read_text()
@@ -365,38 +363,3 @@ def test_what_cannot_be_understood_ends_with_2(args: list[str], said: str) -> No
     done = run(*args)
     assert done.exit_code == 2
     assert said in done.stderr
-
-
-# --- parts -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("python", ("", "python", "")),
-        ("python:3.12", ("", "python", ":3.12")),
-        ("library/python:3", ("", "library/python", ":3")),
-        ("docker.io/library/python@sha256:ab", ("docker.io", "library/python", "@sha256:ab")),
-        ("docker://h:1/a/b:c", ("h:1", "a/b", ":c")),
-        ("localhost/a", ("localhost", "a", "")),
-        ("h:1/a:t@sha256:ab", ("h:1", "a", ":t@sha256:ab")),
-    ],
-)
-def test_a_reference_is_taken_apart(text: str, parts: tuple[str, str, str]) -> None:
-    one = split(text)
-    assert (one.host, one.image, one.rest) == parts
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("$A/$B", "x/$B"),
-        ("${A}y${B}", "xy$B"),
-        ("${B:-z}", "z"),
-        ("$$A", "$A"),
-        ("$LOOP", "$LOOP"),
-        ("$DEEP", "xx"),
-    ],
-)
-def test_variables_are_put_in_and_unknown_ones_can_be_shown_again(text: str, value: str) -> None:
-    assert shown(resolved(text, {"A": "x", "LOOP": "$LOOP", "DEEP": "$A$A"})) == value
