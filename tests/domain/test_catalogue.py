@@ -79,7 +79,7 @@ def test_a_word_that_ends_the_images_of_two_means_neither() -> None:
 
 @pytest.mark.parametrize(
     "written", ["orchestrator/sever", "orchestrator/servre", "orchestrator/serverr", "orchestrtor/server",
-                "orchestrator-server", "orchestrator/servers"],
+                "orchestrator-server", "orchestrator/servers", "orchestrator/serxyr"],
 )  # fmt: skip
 def test_a_slip_is_near(written: str) -> None:
     assert HOUSE.near(written, 2)[0] is SERVER
