@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "promote": "pierhead.cli.promote:promote",
     "promotions": "pierhead.cli.promotions:promotions",
     "reject": "pierhead.cli.promotions:reject",
+    "records": "pierhead.cli.records:records",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
     "running": "pierhead.cli.running:running",
