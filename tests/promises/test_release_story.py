@@ -69,7 +69,6 @@ class Company:
         registries = [self.registry.address(name) for name in (DEV, GROUP)]
         variables = {
             "NEXUS_REGISTRY": registries[0],
-            "NEXUS_REGISTRY_PUSH": registries[0],
             "NEXUS_REGISTRY_PULL": registries[1],
             "PIERHEAD_SERVER": self.registry.url(),
             "VAULT_ADDR": self.vault.url,
