@@ -74,7 +74,8 @@ def test_storage_counts_a_shared_blob_once(start_pierhead: StartPierhead) -> Non
 
 
 def test_reclaim_is_shown_before_and_run_on_demand(start_pierhead: StartPierhead) -> None:
-    server = start_pierhead(house(reclaim={"lease": "1s", "quarantine": "1s", "every": "1h"}))
+    soon = {"lease": "1s", "quarantine": "1s", "every": "1h"}
+    server = start_pierhead(house(reclaim=soon, expiry={"keep_deleted": "0s"}))
     pushed = image(seed=2)
     blobs = sum(blob.size for blob in pushed.blobs)
     with server.wire("docker-hosted-dev") as wire:

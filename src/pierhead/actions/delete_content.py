@@ -31,4 +31,5 @@ async def delete_blob_link(hosted: Hosted, grant: Grant, digest: Digest, circums
 
 
 def _deletion(hosted: Hosted, grant: Grant, circumstances: Mapping[str, object]) -> Deletion:
-    return Deletion(hosted.row_id, hosted.name, grant.image, grant.principal.name, hosted.parts.lease, circumstances)
+    parts, who = hosted.parts, grant.principal.name
+    return Deletion(hosted.row_id, hosted.name, grant.image, who, parts.lease, circumstances, parts.keep_deleted)

@@ -17,6 +17,7 @@ from pierhead.domain.names import RepositoryName
 from pierhead.faces.ops.app import Ops
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
+from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
 from pierhead.repositories.facts import FactsShelf
@@ -63,6 +64,11 @@ class ForPeople:
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step now, beside the loop that makes them by itself."""
         return self._house.background.reclaim or _nothing
+
+    @property
+    def expiry(self) -> Expiry:
+        """The rules of the configuration in force."""
+        return self._house.background.expiry
 
     async def proxies(self) -> Sequence[ProxyStatus]:
         """As all workers see them together."""

@@ -42,6 +42,7 @@ from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
+from pierhead.jobs.keep_pulls import KeepPulls
 from pierhead.jobs.keep_record import Recorder
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reread_passwords import RereadPasswords
@@ -54,6 +55,7 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.pulls import Pulls
 from pierhead.repositories.rails import Rails
 from pierhead.repositories.sessions import Sessions
 from pierhead.repositories.table import Entry, Table
@@ -76,6 +78,7 @@ class House:
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.repositories: dict[RepositoryName, Repository] = {}
+        self.pulls = Pulls()
         self.ids = RequestIds(parts.entropy)
         self.recorder = Recorder(store, parts.clock)
         self.told = Told(self.recorder, parts.clock, self.ids)
@@ -83,7 +86,7 @@ class House:
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.sign_on = SingleSignOn(parts.clock)
         self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
-        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory, self.pulls)
         self.background.more = lambda: [
             self.token_works.tending(self.guard.forget_tokens),
             Loop("passwords", RereadPasswords(self.logins.rotating), limits.SECRET_LOOK_SECONDS),
@@ -115,6 +118,7 @@ class House:
         self.settings = settings
         self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
         self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
+        self.table.pulls = self.pulls
         self.told.knows = lambda name: name in self.logins.directory.accounts
         self.visitors.rules = session_rules(settings)
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
@@ -158,6 +162,7 @@ class House:
     async def close(self) -> None:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
+        await KeepPulls(self.store, self.pulls)()
         await self.proxies.close()
         await self.sign_on.close()
         await self.logins.close()
@@ -199,6 +204,7 @@ def _parts(
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
         sessions,
+        settings.expiry.keep_deleted_seconds * 1_000_000,
     )
 
 
@@ -210,6 +216,7 @@ def _make_folder(data: Path) -> None:
 def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
     """The record tells of another configuration in the transaction that brings it into force."""
     rows = _ensure_rows(tx, settings)
+    tx.pulls.begin()
     record_settings(tx, settings.source, settings.digest, marks(settings))
     name_pointer(tx, settings.promotion.pointer)
     return rows

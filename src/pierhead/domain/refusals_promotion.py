@@ -7,6 +7,7 @@ everything else 409. Each lists every gate that is shut.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pierhead.domain.refusals import Refusal, shown
 
@@ -45,22 +46,42 @@ class PromotionGatesShut(Refusal):
 class PromotionIncomplete(Refusal):
     """The image cannot be pulled whole where it is."""
 
-    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str]) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str], where: str) -> None:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         super().__init__(
             f"{image}@{digest} is not whole in {repository}: {named}. Push the image there again, then promote it.",
             digest=digest,
+            to=where,
             missing=list(missing),
         )
 
 
 class PromotionTooLarge(Refusal):
-    def __init__(self, image: str, digest: str, limit: int) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, limit: int, where: str) -> None:
         super().__init__(
             f"More than {limit} manifests hang on {image}@{digest}, which is all that go along at once. "
             "Delete signatures and reports that are not needed any more.",
             digest=digest,
+            to=where,
             limit=limit,
+        )
+
+
+class BuildCachePromoted(Refusal):
+    """``whose`` is the builder's name, empty where only the tag tells."""
+
+    def __init__(self, image: str, reference: str, whose: str) -> None:
+        joint = "@" if ":" in reference else ":"
+        by = f" of {shown(whose)}" if whose else ""
+        super().__init__(
+            f"{image}{joint}{shown(reference)} is a build cache{by}, which no stage takes. Promote the image that was "
+            "built with it.",
+            image=image,
+            reference=shown(reference),
         )
 
 
@@ -135,3 +156,13 @@ class IdempotencyKeyTaken(Refusal):
         super().__init__(
             f"The Idempotency-Key `{shown(key)}` was sent with another request before. Send a new one.", key=shown(key)
         )
+
+
+RECORDED: Final = (
+    PromotionForbidden,
+    PromotionUnproven,
+    PromotionGatesShut,
+    PromotionIncomplete,
+    PromotionTooLarge,
+)
+"""Those that are an event of their own."""

@@ -22,6 +22,8 @@ from pierhead.repositories.proxy import ProxyStatus
 Json = dict[str, object]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_SECRETS: Final = frozenset({"fingerprint", "id", "rotated"})
+"""What the record tells of how somebody signed in, and whoever may only pull need not know."""
 _NO_IMAGE: Final = "application/vnd.oci.empty.v1+json"
 
 
@@ -73,6 +75,10 @@ def interval(found: TagInterval, member: RepositoryName) -> Json:
         "since": instant(found.since),
         "until": instant(found.until),
         "by": found.by,
+        "how": found.began or None,
+        "through": {key: value for key, value in found.through.items() if key not in _OF_SECRETS},
+        "ended_by": found.ended_by or None,
+        "ended_how": found.ended or None,
         "member": member,
     }
 

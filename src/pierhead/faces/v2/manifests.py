@@ -68,6 +68,7 @@ async def put(asked: Asked) -> Answer:
         asked.ask.get("Content-Type"),
         asked.circumstances(),
         asked.lenders(hosted),
+        asked.table.rails,
     )
     asked.ask.note["digest"] = accepted.digest
     headers = [

@@ -17,10 +17,13 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
+from pierhead.ports.metadata.expiry import ExpiryChecks
 from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
+from pierhead.ports.metadata.pulls import PullCounts
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
+from pierhead.ports.metadata.trash import Trash
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -99,6 +102,9 @@ class Manifests(Protocol):
         """Which of ``digests`` the image holds."""
 
     def link(self, image: ImageId, manifests: Collection[ManifestId]) -> None: ...
+
+    def touch(self, image: ImageId, digest: Digest) -> None:
+        """Counts a manifest of the image as one that came just now; within a minute once."""
 
     def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
         """Takes the manifest from the image, its referrer row too; forgets it if no image holds it."""
@@ -258,6 +264,12 @@ class Tx(Protocol):
     def tags(self) -> Tags: ...
     @property
     def manifests(self) -> Manifests: ...
+    @property
+    def trash(self) -> Trash: ...
+    @property
+    def pulls(self) -> PullCounts: ...
+    @property
+    def expiry(self) -> ExpiryChecks: ...
     @property
     def blobs(self) -> Blobs: ...
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NewType
 
 from pierhead.domain.digest import Digest
@@ -187,13 +187,21 @@ class RefreshRow:
 
 @dataclass(frozen=True, slots=True)
 class TagInterval:
-    """``once`` if it was written once, so that no other bytes ever get the tag."""
+    """``once`` if it was written once, so that no other bytes ever get the tag.
+
+    It began by an event of the kind ``began``, of somebody who had signed in ``through`` that; ``ended`` and
+    ``ended_by`` tell of its end, empty where that is not known.
+    """
 
     digest: Digest
     since: int
     until: int | None
     by: str
     once: bool = False
+    began: str = ""
+    through: Mapping[str, object] = field(default_factory=dict)
+    ended: str = ""
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
