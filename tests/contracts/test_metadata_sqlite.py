@@ -36,8 +36,10 @@ T = TypeVar("T")
 class OnTheLoop(SqliteStore):
     """Everything counts as brief, and only commits are the thread's."""
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = True) -> Awaitable[T]:
-        return super().write(fn, durable=durable, brief=brief)
+    def write(
+        self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = True, vital: bool = False
+    ) -> Awaitable[T]:
+        return super().write(fn, durable=durable, brief=brief, vital=vital)
 
 
 WAYS = [pytest.param(SqliteStore, id="thread"), pytest.param(OnTheLoop, id="loop")]

@@ -20,6 +20,7 @@ from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.jobs.reclaim import Reclaim
 from pierhead.jobs.refresh_cache import CleanFills, ProbeUpstreams
 from pierhead.jobs.scrub import CheckDatabase, Scrub
+from pierhead.jobs.tend_reserve import TendReserve
 from pierhead.jobs.verify_blobs import Doubts, VerifyBlobs
 from pierhead.jobs.watch_accounts import WatchAccounts
 from pierhead.ports.faults import Faults
@@ -28,6 +29,7 @@ from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.pulls import Pulls
 
+_RESERVE_SECONDS: Final = 2.0
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
 _HEAD_LOOK_SECONDS: Final = 5.0
@@ -63,10 +65,10 @@ class Background:
         store, blobs, clock = self._parts.store, self._parts.blobs, self._parts.clock
         times = settings.reclaim
         self.reclaim = Reclaim(store, blobs, self._faults, self._holder, times.quarantine_seconds * 1_000_000)
-        reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000)
+        reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000, self._parts.sessions)
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         keep, lease = settings.expiry.keep_deleted_seconds, times.lease_seconds
-        trash = EmptyTrash(store, self._holder, keep * 1_000_000, lease * 1_000_000)
+        trash = EmptyTrash(store, clock, self._holder, keep * 1_000_000, lease * 1_000_000)
         self.expiry = self._expiry(settings.expiry, lease)
         verify = Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS)
         self.doubts.wake = verify.wake
@@ -76,6 +78,7 @@ class Background:
             Loop("scrub", Scrub(store, blobs, clock, self._holder), _SCRUB_SECONDS),
             verify,
             Loop("check", CheckDatabase(store, self._holder), _SCRUB_SECONDS),
+            Loop("reserve", TendReserve(store), _RESERVE_SECONDS),
             Loop("upstreams", ProbeUpstreams(lambda: self._proxies.upstreams, clock), _PROBE_SECONDS),
             Loop("record", TellHead(store, clock, self._holder), _HEAD_LOOK_SECONDS),
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),

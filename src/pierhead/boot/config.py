@@ -158,6 +158,8 @@ class _Assembly:
                 uploads_per_account=top.limits.uploads_per_account,
                 blob_bytes=top.limits.blob_bytes,
                 connections=top.limits.connections,
+                drain_seconds=top.limits.drain,
+                reserve_bytes=top.limits.reserve_bytes,
             ),
             log_format=top.log.format,
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),

@@ -288,6 +288,8 @@ class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
     connections: Annotated[int, PlainValidator(values.count(10, 1_000_000))] = _LIMITS.connections
+    drain: Annotated[int, PlainValidator(values.duration("1s", "10m"))] = _LIMITS.drain_seconds
+    reserve_bytes: Annotated[int, PlainValidator(values.size("0B", "16GiB"))] = _LIMITS.reserve_bytes
 
 
 class OidcShape(Shape):

@@ -206,6 +206,8 @@ class LimitSettings:
     uploads_per_account: int = limits.UPLOADS_PER_ACCOUNT_MAX
     blob_bytes: int = limits.BLOB_BYTES_MAX
     connections: int = 20_000
+    reserve_bytes: int = 64 << 20
+    drain_seconds: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

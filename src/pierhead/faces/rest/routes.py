@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
 from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board, routes_tags
 from pierhead.faces.rest.explain import explain
+from pierhead.faces.rest.record_keys import record_keys
 from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
 from pierhead.faces.rest.route import ROOT as ROOT
 
@@ -91,6 +92,9 @@ ROUTES: Final = (
         Need.DELETE,
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
+    ),
+    Route(
+        "GET", "/record-keys", Need.ACCOUNT, record_keys, "Public keys that verify records of promotions, newest first."
     ),
     *routes_board.ROUTES,
     *routes_tags.ROUTES,

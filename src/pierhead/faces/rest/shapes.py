@@ -62,6 +62,7 @@ def tag(found: KeptTag, made: TagClass | None) -> Json:
         "manifest_size": row.size,
         "since": instant(row.since),
         "by": row.by,
+        "pulled": instant(row.pulled),
         "member": found.member,
         "rule": None if made is None else made.rule,
         "moving": made is not None and made.moving,
@@ -212,6 +213,8 @@ def storage(found: Storage) -> Json:
         "uploads": totals.uploads,
         "disk_bytes": None if disk is None else disk.total,
         "disk_available_bytes": None if disk is None else disk.available,
+        "reserve_bytes": None if disk is None else disk.reserve,
+        "reserve_given_up": None if disk is None else disk.given_up,
         "measured": instant(found.at),
     }
 

@@ -240,6 +240,9 @@ class Notes(Protocol):
 
     def put(self, name: str, value: str) -> None: ...
 
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Forgets what is called ``prefix`` and then something else than one of ``names``."""
+
 
 class Refreshes(Protocol):
     """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
@@ -367,13 +370,19 @@ class Store(Protocol):
     @property
     def lookups(self) -> Lookups: ...
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
+    def write(
+        self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False, vital: bool = False
+    ) -> Awaitable[T]:
         """Runs ``fn`` alone; what it returns comes when it is on disk. What it raises undoes it, and it alone.
 
         With ``durable=False`` the commit may be lost with the machine's power, though never torn. ``brief``: it takes
-        a few dozen look-ups and rows, however much is stored, and may run on the loop. Raises Unavailable when nobody
-        can say whether the commit took place.
+        a few dozen look-ups and rows, however much is stored, and may run on the loop. ``vital``: it frees space, or
+        nothing goes on without it; on a full disk it may have what is set aside for that, and while that is in use
+        everything else is refused. Raises Unavailable when nobody can say whether the commit took place.
         """
+
+    def tend_reserve(self) -> Awaitable[bool]:
+        """Sets space aside for vital writes if there is enough; whether such that was given up is back."""
 
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
         """Runs ``fn`` in a worker thread over one snapshot, for at most five seconds."""
