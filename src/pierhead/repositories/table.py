@@ -134,7 +134,7 @@ class Table:
         try:
             return target, require(who, Right.PUSH, target.name, image)
         except Denied as refusal:
-            if not who.may_somewhere(Right.PUSH, target.name):
+            if not _pushes(who, target):
                 raise
             found = self.naming.judge(target.name, image)
             if found is None or not found.refuses or not self._may_be_told(found, who, target):
@@ -185,7 +185,7 @@ class Table:
         if entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        may = [e for e in below if e.kind == "hosted" and who.may_somewhere(Right.PUSH, e.name)]
+        may = [e for e in below if e.kind == "hosted" and _pushes(who, e)]
         named = [(e, self.naming.meant(e.name, image)) for e in may]
         hosted = [(e, name) for e, name in named if who.may_ask(Right.PUSH, e.name, name)]
         if not hosted:
@@ -250,3 +250,8 @@ class Table:
             for entry in self.entries.values()
             if isinstance(entry.repository, Hosted) and who.may(Right.PULL, entry.name, image)
         ]
+
+
+def _pushes(who: Principal, entry: Entry) -> bool:
+    """Whether a rule may let the account push some image there; what its bearer token was asked for does not count."""
+    return any(Right.PUSH in rule.rights and rule.covers(entry.name) for rule in who.rules)
