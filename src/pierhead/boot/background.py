@@ -9,6 +9,7 @@ from typing import Final
 from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.cut_record import CutRecord
 from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
@@ -24,6 +25,7 @@ from pierhead.ports.fills import FillStore
 from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 
+_AUDIT_SECONDS: Final = 3600.0
 _RESERVE_SECONDS: Final = 2.0
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
@@ -73,6 +75,8 @@ class Background:
             Loop("sessions", sessions, _SESSIONS_SECONDS),
             *self.more(),
         ]
+        if (keep := settings.audit.keep_seconds) is not None:
+            self.loops.append(Loop("audit", CutRecord(store, self._holder, keep * 1_000_000), _AUDIT_SECONDS))
         for loop in self.loops:
             loop.start()
 

@@ -221,6 +221,15 @@ class Events(Protocol):
     def append(self, image: ImageId | None, event: Event) -> EventId:
         """Adds to the chained record, in this transaction."""
 
+    def oldest(self) -> tuple[EventId, int] | None:
+        """Number and instant of the first that is kept."""
+
+    def last_before(self, instant: int) -> tuple[EventId, bytes] | None:
+        """Number and hash of the last from before an instant, in microseconds since 1970; never the newest of all."""
+
+    def forget(self, upto: EventId, most: int) -> int:
+        """Takes out the oldest, no number above ``upto`` and no more than ``most``; how many that were."""
+
 
 class Jobs(Protocol):
     def take(self, name: str, holder: str, until: int) -> bool:
