@@ -29,7 +29,7 @@ class EmptyTrash:
     async def __call__(self) -> Outcome:
         """One small transaction, to be called again at once while it says ``more``."""
         try:
-            purged = await self.store.write(self._purge)
+            purged = await self.store.write(self._purge, vital=True)
         except Unavailable as failure:
             return Failed(failure.message)
         return Worked(f"{purged} deleted manifests purged", more=purged >= self.batch) if purged else Idle()

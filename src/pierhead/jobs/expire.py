@@ -243,7 +243,7 @@ class Expiry:
         counted = made.at if made.counted is None else made.counted
         for begin in range(0, min(most, len(removals)), limits.EXPIRY_ROWS_PER_STEP):
             batch = removals[begin : begin + limits.EXPIRY_ROWS_PER_STEP]
-            went = await self.store.write(lambda tx, batch=batch: self._expire(tx, batch, counted))  # type: ignore[misc]
+            went = await self.store.write(lambda tx, batch=batch: self._expire(tx, batch, counted), vital=True)  # type: ignore[misc]
             removed += went
             stayed += len(batch) - went
         done = Done(removed, stayed, len(removals) - removed - stayed)
@@ -254,7 +254,7 @@ class Expiry:
         """A step of the loop: now and then a plan, then a small transaction at a time."""
         try:
             if not self._queue:
-                if not self.rules or not await self.store.write(self._is_time):
+                if not self.rules or not await self.store.write(self._is_time, vital=True):
                     return Idle()
                 made = await self.plan()
                 self._counted = made.at if made.counted is None else made.counted
@@ -262,7 +262,7 @@ class Expiry:
                 if not self._queue:
                     return Idle()
             batch = self._queue[: limits.EXPIRY_ROWS_PER_STEP]
-            went = await self.store.write(lambda tx: self._expire(tx, batch, self._counted))
+            went = await self.store.write(lambda tx: self._expire(tx, batch, self._counted), vital=True)
         except Unavailable as failure:
             return Failed(failure.message)
         except TimeoutError:
