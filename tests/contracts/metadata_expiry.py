@@ -225,6 +225,7 @@ class ExpiryContract(MetadataFixtures):
         dev = await shelf(store)
         first, second, third = await pushed(store, dev, "first", "second", "third")
         job = expiry(store, clock, dev, LOOSE)
+        await pull(store, dev, first, first)
         clock.advance(5 * DAY)
         await pull(store, dev, second, second)
         clock.advance(3 * DAY)
@@ -239,6 +240,10 @@ class ExpiryContract(MetadataFixtures):
         clock.advance(30 * DAY)
         trash = EmptyTrash(store, "one", KEEP, DAY, term=0)
         assert isinstance(await trash(), Worked)
+        assert await pushed(store, dev, "first", tag="again") == [first]
+        facts = await store.write(lambda tx: tx.expiry.tag(_image(tx, dev), dev.image, Tag("again")))
+        assert facts is not None
+        assert facts.pulled is None, "what is gone takes its pulls along"
         assert await store.write(lambda tx: tx.trash.find(_image(tx, dev), [first])) == {}
 
     async def test_a_child_that_is_pushed_again_before_its_index_is_as_new(

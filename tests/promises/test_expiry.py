@@ -202,5 +202,10 @@ def test_pulls_that_were_counted_outlive_the_program(server: Pierhead) -> None:
     for method in ("GET", "HEAD"):
         assert status(server, "expiry/counted", "main-1", method) == 200
     server.restart()
+    with server.wire() as wire:
+        listed = (
+            wire.request("GET", f"/api/v1/repositories/{DEV}/images/expiry/counted/-/tags").expect(200).json()["items"]
+        )
+    assert [one["pulled"] is None for one in listed] == [False, True, True]
     items = document(server, "expire", "--dry-run", **OPERATOR)["items"]
     assert [(one["tag"], one["pulls_90_days"]) for one in items if one["image"] == "expiry/counted"] == [("main-1", 2)]

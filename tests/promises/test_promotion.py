@@ -32,7 +32,9 @@ from tests.promises.rails import (
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Pierhead]:
-    with Pierhead(staged(), environment=ENVIRONMENT) as started:
+    config = staged()
+    config["repositories"] |= {"archive": {"type": "hosted"}, "shut": {"type": "hosted", "write_policy": "DENY"}}
+    with Pierhead(config, environment=ENVIRONMENT) as started:
         yield started
 
 
@@ -178,7 +180,8 @@ def test_promoting_needs_the_right_at_both_ends_and_says_who_may_not(server: Pie
     push(server, "orchestrator/rights", "1.0.0", image(seed=80))
     refused = ask(server, "orchestrator/rights:1.0.0", "uat", "svc-deploy").expect(403).json()
     assert "svc-deploy may not promote" in refused["message"]
-    assert ask(server, "orchestrator/rights:1.0.0", "uat", "svc-auditor").status == 404
+    unseen = ask(server, "orchestrator/rights:1.0.0", "uat", "svc-auditor").expect(400).json()
+    assert "Known: none that you may see" in unseen["message"]
     assert listed(server, "?image=orchestrator/rights", "svc-auditor") == []
 
 
@@ -186,7 +189,7 @@ def test_promoting_needs_the_right_at_both_ends_and_says_who_may_not(server: Pie
     ("body", "status", "code"),
     [
         ({"to": "uat"}, 400, "body_invalid"),
-        ({"image": "a", "to": "nowhere", "tag": "1"}, 404, "repository_unknown"),
+        ({"image": "a", "to": "nowhere", "tag": "1"}, 400, "body_invalid"),
         ({"image": "A", "to": "uat", "tag": "1"}, 400, "name_invalid"),
         ({"image": "a", "to": "uat", "tag": "-1"}, 400, "tag_invalid"),
         ({"image": "a", "to": "uat", "digest": "x"}, 400, "digest_invalid"),
@@ -209,6 +212,39 @@ def test_a_request_that_cannot_be_understood_says_why(
         sent = {"Content-Type": "application/json"}
         answer = wire.request("POST", API, json.dumps(body).encode(), sent)
     assert (answer.status, answer.json()["code"]) == (status, code), answer.json()
+
+
+def test_a_repository_that_is_no_stage_takes_promotions_with_from_said_and_holds_nothing_now(server: Pierhead) -> None:
+    name, one = "orchestrator/kept", image(seed=90)
+    push(server, name, "1.0.0", one)
+    missing = ask(server, f"{name}:1.0.0", "archive").expect(400).json()
+    assert "`from` has to be said" in missing["message"]
+    found = promoted(server, f"{name}:1.0.0", "archive", from_="dev", follow_referrers=True)
+    assert (found["to"], found["gates"], found["current"]) == (
+        {"stage": None, "repository": "archive"}, [], {"now": None, "before": None},
+    )  # fmt: skip
+    assert digest_at(server, "archive", name, "current") is None
+    later = artifact(one, payload=b"later")
+    push(server, name, later.digest, later)
+    assert digest_at(server, "archive", name, later.digest) == later.digest
+    assert ask(server, f"{name}:1.0.0", "shut", from_="dev").expect(403).json()["code"] == "repository_read_only"
+
+
+def test_promotions_are_listed_page_by_page_newest_first(server: Pierhead) -> None:
+    name = "orchestrator/pages"
+    for number in range(5):
+        push(server, name, f"1.{number}", image(seed=95 + number))
+        promoted(server, f"{name}:1.{number}", "uat")
+    found: list[str] = []
+    query = f"?image={name}&to=uat&limit=2"
+    with as_person(server, "anna") as wire:
+        page = wire.request("GET", API + query).expect(200).json()
+        found += [one["tags"][0] for one in page["items"]]
+        while page["next"]:
+            page = wire.request("GET", f"{API}{query}&cursor={page['next']}").expect(200).json()
+            found += [one["tags"][0] for one in page["items"]]
+        assert wire.request("GET", f"{API}?cursor=eA").status == 400
+    assert found == ["1.4", "1.3", "1.2", "1.1", "1.0"]
 
 
 def race(server: Pierhead) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -178,6 +179,29 @@ def test_the_commands_say_it_to_people_and_to_programs(server: Pierhead) -> None
     assert (code, err.count("\n")) == (1, 1)
     code, out, _ = server.run_command("promotions", number)
     assert (code, "approved   ben" in out) == (0, True)
+
+
+def test_a_command_waits_until_it_is_decided(server: Pierhead) -> None:
+    name = "gates/waiting"
+    anna = {"PIERHEAD_USER": "anna", "PIERHEAD_PASSWORD": PASSWORD}
+    for seed, tag in ((390, "1.0.0"), (391, "1.1.0")):
+        in_uat(server, name, tag, seed)
+        with ThreadPoolExecutor(1) as pool:
+            command = ("promote", f"{name}:{tag}", "--to", "prod", "--wait")
+            waiting = pool.submit(server.run_command, *command, environment=anna)
+            wait_until(lambda: bool(listed(server, f"?image={name}&state=waiting")), 30, "it is asked for")
+            (row,) = listed(server, f"?image={name}&state=waiting")
+            if tag == "1.0.0":
+                for who in ("ben", "chidi"):
+                    decide(server, row["id"], "approve", who).expect(200)
+            else:
+                decide(server, row["id"], "reject", "ben", reason="too late").expect(200)
+            code, out, err = waiting.result(60)
+        assert f"pierhead approve {row['id']}" in err
+        if tag == "1.0.0":
+            assert (code, "prod  done" in out) == (0, True)
+        else:
+            assert (code, "was rejected by ben: too late." in err) == (1, True)
 
 
 def test_row_122_an_image_that_is_not_whole_is_422_and_nothing_of_it_arrives(start_pierhead: StartPierhead) -> None:

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "audit": "pierhead.cli.audit:audit",
     "completion": "pierhead.cli.completion:completion",
     "delete": "pierhead.cli.delete:delete",
+    "diff": "pierhead.cli.diff:diff",
     "expire": "pierhead.cli.expire:expire",
     "explain": "pierhead.cli.explain:explain",
     "export": "pierhead.cli.export:export",

@@ -125,7 +125,7 @@ def _repeated(tx: Tx, move: Move, found: Found) -> PromotionRow | None:
         return None
     by_push = move.kind in (Kind.COPY, Kind.SUFFIX)
     waits = None if by_push else tx.promotions.waiting(found.target, found.digest, found.tags)
-    if waits is not None:
+    if waits is not None and waits.expires > tx.now:
         return waits
     if move.kind is Kind.BACK:
         return None

@@ -164,10 +164,15 @@ AUDIT_HEAD_SECONDS: Final = 60
 FACTS_KEPT_MAX: Final = 4_096
 BOARD_TAGS_LOOKED_AT: Final = 16
 BOARD_NAMES_MAX: Final = 100
+BOARD_WAITING_MAX: Final = 1_000
 # What a cluster reports; `kubectl get pods -o json` has about 10 KiB for each pod.
 RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
 RUNNING_ENTRIES_MAX: Final = 20_000
 RUNNING_SHOWN_MAX: Final = 200
+# Of two images that are compared. A large image has some 5,000 packages, and 1 KiB in SPDX for each.
+SBOM_BYTES_MAX: Final = 32 * MIB
+SBOM_PACKAGES_MAX: Final = 50_000
+SBOMS_LOOKED_AT: Final = 20
 
 # What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
 SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB

@@ -254,7 +254,7 @@ class Expiry:
         """A step of the loop: now and then a plan, then a small transaction at a time."""
         try:
             if not self._queue:
-                if not self.rules or not await self.store.write(self._is_time, vital=True):
+                if not self.rules or not await self.store.write(self._is_time, durable=False, vital=True):
                     return Idle()
                 made = await self.plan()
                 self._counted = made.at if made.counted is None else made.counted

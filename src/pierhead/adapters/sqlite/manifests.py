@@ -43,12 +43,18 @@ def stored_manifest(manifest: ManifestId, row: tuple[Any, ...]) -> StoredManifes
     )
 
 
-def forget_unheld(connection: apsw.Connection, manifest: ManifestId) -> None:
-    """Forgets a manifest that no image holds, nor has in the trash."""
+def forget_unheld(connection: apsw.Connection, manifest: ManifestId, image: ImageId) -> None:
+    """After ``image`` has let go of a manifest: forgets its pulls there, and itself if no image holds it or has it in
+    the trash."""
     held = (
-        "SELECT 1 FROM manifest_links WHERE manifest_id=?1 UNION ALL SELECT 1 FROM trash WHERE manifest_id=?1 LIMIT 1"
+        "SELECT image_id FROM manifest_links WHERE manifest_id=?1 UNION SELECT image_id FROM trash WHERE manifest_id=?1"
     )
-    if connection.execute(held, (manifest,)).fetchone() is None:
+    holders = {one for (one,) in connection.execute(held, (manifest,))}
+    if image not in holders:
+        connection.execute(
+            "DELETE FROM pulls WHERE image_id=? AND digest=(SELECT digest FROM manifests WHERE id=?)", (image, manifest)
+        )
+    if not holders:
         for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
             connection.execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
         connection.execute("DELETE FROM manifests WHERE id=?", (manifest,))
@@ -128,7 +134,7 @@ class SqliteManifests:
         self._execute("DELETE FROM manifest_links WHERE image_id=? AND manifest_id=?", (image, manifest))
         if self._connection.changes() == 0:
             return False
-        forget_unheld(self._connection, manifest)
+        forget_unheld(self._connection, manifest, image)
         return True
 
     def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:

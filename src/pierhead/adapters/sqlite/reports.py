@@ -74,7 +74,8 @@ SELECT t.name, m.digest, m.media_type, m.size, t.since, t.account,
        (SELECT coalesce(sum(b.size), 0) FROM blobs b WHERE b.id IN (
             SELECT x.blob_id FROM manifest_blobs x WHERE x.manifest_id=m.id
             UNION SELECT x.blob_id FROM manifest_children c JOIN manifests k ON k.digest=c.child
-                  JOIN manifest_blobs x ON x.manifest_id=k.id WHERE c.manifest_id=m.id))
+                  JOIN manifest_blobs x ON x.manifest_id=k.id WHERE c.manifest_id=m.id)),
+       (SELECT max(p.last) FROM pulls p WHERE p.image_id=i.id AND p.digest=m.digest AND p.tag IN ('', t.name))
 FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?1
 JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?2 AND t.name>=?5 AND t.name<?6
 JOIN manifests m ON m.id=t.manifest_id WHERE r.name=?3 ORDER BY t.name LIMIT ?4
@@ -124,7 +125,7 @@ class SqliteReports:
     ) -> Sequence[TagRow]:
         """Open tags by name."""
         rows = self._execute(_TAGS, (image, after, repository, limit, prefix, prefix + _LAST))
-        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5], r[6]) for r in rows]
+        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5], r[6], r[7]) for r in rows]
 
     def deleted(
         self,

@@ -161,7 +161,7 @@ class SqliteTrash:
     def empty(self, image: ImageId, manifest: ManifestId) -> None:
         """The row, and the manifest if that was the last that held it."""
         self._execute("DELETE FROM trash WHERE image_id=? AND manifest_id=?", (image, manifest))
-        forget_unheld(self._connection, manifest)
+        forget_unheld(self._connection, manifest, image)
 
 
 def deleted(

@@ -100,16 +100,11 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    c.StageEmpty: Problem(404, "stage_empty", "Nothing stands there"),
     c.ClusterUnknown: Problem(404, "cluster_unknown", "No such cluster"),
-    p.PromotionForbidden: Problem(
-        403, "promotion_forbidden", "Not by this account", "Open the gates, or let somebody else ask."
-    ),
-    p.PromotionUnproven: Problem(
-        422, "promotion_unproven", "Something is not attached", "Open the gates that the message names, and ask again."
-    ),
-    p.PromotionGatesShut: Problem(
-        409, "promotion_gates_shut", "A gate is shut", "Open the gates that the message names, and ask again."
-    ),
+    p.PromotionForbidden: Problem(403, "promotion_forbidden", "Not by this account"),
+    p.PromotionUnproven: Problem(422, "promotion_unproven", "Something is not attached"),
+    p.PromotionGatesShut: Problem(409, "promotion_gates_shut", "A gate is shut"),
     p.PromotionIncomplete: Problem(422, "promotion_incomplete", "The image is not whole"),
     p.PromotionTooLarge: Problem(422, "promotion_too_large", "Too much hangs on the image"),
     p.BuildCachePromoted: Problem(409, "build_cache_promoted", "A build cache is not promoted"),

@@ -62,6 +62,7 @@ def tag(found: KeptTag, made: TagClass | None) -> Json:
         "manifest_size": row.size,
         "since": instant(row.since),
         "by": row.by,
+        "pulled": instant(row.pulled),
         "member": found.member,
         "rule": None if made is None else made.rule,
         "moving": made is not None and made.moving,

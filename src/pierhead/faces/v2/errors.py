@@ -73,6 +73,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    c.StageEmpty: (404, "NAME_UNKNOWN"),
     c.ClusterUnknown: (404, "NAME_UNKNOWN"),
     # Of promotions: a push that is one is refused as a promotion is.
     p.PromotionForbidden: (403, "DENIED"),

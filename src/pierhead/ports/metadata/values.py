@@ -160,7 +160,8 @@ class Reclaimable:
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too."""
+    """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too.
+    ``pulled`` is when it was last pulled, by tag or by digest; None if not since pulls are counted."""
 
     name: Tag
     digest: Digest
@@ -169,6 +170,7 @@ class TagRow:
     since: int
     by: str
     content: int
+    pulled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

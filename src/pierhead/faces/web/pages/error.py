@@ -82,6 +82,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    c.StageEmpty: (404, "Nothing stands there"),
     c.ClusterUnknown: (404, "No such cluster"),
     p.PromotionForbidden: (403, "You may not promote this"),
     p.PromotionUnproven: (422, "A signature or report is missing"),
