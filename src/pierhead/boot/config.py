@@ -181,7 +181,7 @@ class _Assembly:
                 reserve_bytes=top.limits.reserve_bytes,
             ),
             log_format=top.log.format,
-            audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),
+            audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample, keep_seconds=top.audit.keep),
             promotion=promotion,
             board=BoardSettings(skip=top.board.skip, stale_seconds=top.board.stale_after),
             sign_in=sign_in_of(top.sign_in),
