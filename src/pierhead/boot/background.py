@@ -9,6 +9,7 @@ from typing import Final
 from pierhead.boot.settings import ExpirySettings, Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
+from pierhead.jobs.cut_record import CutRecord
 from pierhead.jobs.empty_trash import EmptyTrash
 from pierhead.jobs.end_sessions import EndSessions
 from pierhead.jobs.expire import Expiry
@@ -29,6 +30,7 @@ from pierhead.repositories.directory import Directory
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.pulls import Pulls
 
+_AUDIT_SECONDS: Final = 3600.0
 _RESERVE_SECONDS: Final = 2.0
 _PROBE_SECONDS: Final = 1.0
 _FILLS_SECONDS: Final = 60.0
@@ -90,6 +92,8 @@ class Background:
             Loop("promotions", ExpirePromotions(store, clock, self._holder), _PROMOTIONS_SECONDS),
             *self.more(),
         ]
+        if (kept := settings.audit.keep_seconds) is not None:
+            self.loops.append(Loop("audit", CutRecord(store, self._holder, kept * 1_000_000), _AUDIT_SECONDS))
         for loop in self.loops:
             loop.start()
 

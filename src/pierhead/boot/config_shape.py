@@ -277,6 +277,7 @@ class LogShape(Shape):
 class AuditShape(Shape):
     pulls: Annotated[str, PlainValidator(values.choice(("none", "sampled", "all")))] = _AUDIT.pulls
     sample: Annotated[int, PlainValidator(values.count(2, 1_000_000))] = _AUDIT.sample
+    keep: Annotated[int, PlainValidator(values.duration("30d", "3650d"))] | None = None
 
 
 class BoardShape(Shape):

@@ -266,10 +266,12 @@ class BoardSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
-    """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``."""
+    """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``.
+    ``keep_seconds`` is for how long events are kept, None for ever."""
 
     pulls: str = "none"
     sample: int = 100
+    keep_seconds: int | None = None
 
     @property
     def every(self) -> int:

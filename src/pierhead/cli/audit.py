@@ -121,10 +121,13 @@ def verify(data: Path, given: tuple[str, ...], file: Path | None, form: str) -> 
         _end(str(fault))
     except OSError as error:
         _end(f"{error.filename or data} cannot be read: {error.strerror or error}.")
+    held_heads = sum(head.seq >= found.first for head in heads)
+    removed = None if found.cut is None or found.first == 1 else found.cut.seq
     if form == "json":
         problems = [{"seq": one.seq, "what": one.what, "says": one.says} for one in found.problems]
-        document = {"whole": not found.wrong, "events": found.rows, "head": str(found.head), "heads_held": len(heads),
-                    "problems": found.wrong, "items": problems}  # fmt: skip
+        document = {"whole": not found.wrong, "events": found.rows, "first": found.first, "removed_up_to": removed,
+                    "head": str(found.head), "heads_held": held_heads, "problems": found.wrong,
+                    "items": problems}  # fmt: skip
         print(json.dumps(document))
     else:
         for one in found.problems:
@@ -132,8 +135,10 @@ def verify(data: Path, given: tuple[str, ...], file: Path | None, form: str) -> 
         if found.wrong > len(found.problems):
             print(f"… and {found.wrong - len(found.problems)} more.")
         if not found.wrong:
-            held = f", and {len(heads)} heads stand in it" if heads else ""
+            held = f", and {held_heads} heads stand in it" if heads else ""
             print(f"The record is whole: {found.rows} events{held}. Its head:  {found.head}")
+            if removed is not None:
+                print(f"Its first event is {found.first}; those up to {removed} were taken out, as `audit.keep` says.")
     if found.wrong:
         _end("The record is not whole: trust no event behind the first one that is named. Compare it with a backup.")
 

@@ -45,6 +45,8 @@ BLOB_QUARANTINE_SECONDS: Final = 3600
 RECLAIM_BLOBS_PER_STEP: Final = 200
 RECLAIM_SAMPLE: Final = 20
 ORPHAN_SECONDS: Final = 24 * 3600
+AUDIT_CUT_REST_SECONDS: Final = 24 * 3600
+AUDIT_CUT_ROWS_MAX: Final = 2_000
 JOB_TERM_SECONDS: Final = 60
 CHECK_TERM_SECONDS: Final = 10
 # Every stored byte is read again in this time; as much as this is read in a step.

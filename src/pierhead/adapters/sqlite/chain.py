@@ -9,6 +9,7 @@ at its end; the tags, which name the events that wrote them, show that as well f
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class Verdict:
     rows: int = 0
     first: int = 0
     head: RecordHead = field(default_factory=lambda: RecordHead(0, _GENESIS))
+    cut: RecordHead | None = None
+    """The last event that the program itself has taken out, since the configuration keeps events for so long only."""
     wrong: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -120,15 +123,23 @@ class _Check:
         # Before the rows are read: a server that goes on writing writes a tag and its event at once.
         told = self._execute("SELECT max(event) FROM tags").get
         end = self._execute("SELECT max(seq) FROM events").get
+        verdict.cut = cut = self._anchor()
+        before: bytes | None
         last, before, at_before = 0, _GENESIS, -1
         follows = self._hash
         while True:
             page: list[Any] = self._execute(_ROWS, (last if verdict.rows else _BEFORE_ALL, _PAGE_ROWS)).fetchall()
             if page and not verdict.rows:
-                verdict.first = page[0][0]
+                verdict.first = first = page[0][0]
+                if cut is not None and 1 < first <= cut.seq + 1:
+                    last = first - 1
+                    # In the midst of a cut what is first is on its way out: what it follows from is gone already.
+                    before = cut.hash if first == cut.seq + 1 else None
             verdict.rows += len(page)
             for seq, at, kind, account, image, body, found in page:
-                fits = found == follows(before, seq, at, kind, account, image, body)
+                fits = before is None or found == follows(before, seq, at, kind, account, image, body)
+                if cut is not None and seq == cut.seq and found != cut.hash:
+                    fits = False
                 if not fits or seq != last + 1 or at < at_before:
                     self._odd(seq, last, fits, at < at_before)
                 if seq in self._heads:
@@ -138,9 +149,18 @@ class _Check:
             progress(verdict.rows, max(verdict.rows, end if isinstance(end, int) else 0))
             if len(page) < _PAGE_ROWS:
                 break
-        verdict.head = RecordHead(last, before)
+        verdict.head = RecordHead(last, before or _GENESIS)
         self._end(last, told if isinstance(told, int) else 0)
         return verdict
+
+    def _anchor(self) -> RecordHead | None:
+        """What the newest event of a cut says was the last one to go; it stands in the chain itself."""
+        body = self._execute("SELECT body FROM events WHERE kind='audit.cut' ORDER BY seq DESC LIMIT 1").get
+        try:
+            told = json.loads(body) if isinstance(body, str) else {}
+            return RecordHead(int(told["upto"]), bytes.fromhex(told["hash"]))
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def _odd(self, seq: int, last: int, fits: bool, back: bool) -> None:
         """What is wrong with an event behind ``last``. ``fits``: its hash follows; ``back``: its clock went back."""

@@ -66,6 +66,34 @@ class SqliteEvents:
         self.head = (seq, digest)
         return EventId(seq)
 
+    def oldest(self) -> tuple[EventId, int] | None:
+        """See the port."""
+        row = self._connection.execute("SELECT seq, at FROM events ORDER BY seq LIMIT 1").fetchone()
+        return None if row is None else (EventId(row[0]), row[1])
+
+    def last_before(self, instant: int) -> tuple[EventId, bytes] | None:
+        """Instants never go back, so halving finds it."""
+        execute = self._connection.execute
+        first, newest = execute("SELECT min(seq), max(seq) FROM events").fetchone() or (None, None)
+        if first is None:
+            return None
+        low, high = first, newest  # the answer is below ``low``, or at or below ``high`` and below the newest
+        while low < high:
+            middle = (low + high) // 2
+            if execute("SELECT at FROM events WHERE seq=?", (middle,)).get < instant:
+                low = middle + 1
+            else:
+                high = middle
+        row = execute("SELECT seq, hash FROM events WHERE seq<? ORDER BY seq DESC LIMIT 1", (low,)).fetchone()
+        return None if row is None else (EventId(row[0]), row[1])
+
+    def forget(self, upto: EventId, most: int) -> int:
+        """By number, which is the key."""
+        self._connection.execute(
+            "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq<=? ORDER BY seq LIMIT ?)", (upto, most)
+        )
+        return self._connection.changes()
+
 
 def chain_hash(before: bytes, seq: int, at: int, kind: str, account: str, image: int | None, body: bytes) -> bytes:
     """SHA-256 over the hash before and every field of a row; lengths keep fields apart."""

@@ -58,7 +58,6 @@ class Repositories(Protocol):
         """Makes or updates the row; a repository keeps its id, and so its content, for ever."""
 
     def all(self) -> Sequence[RepositoryRow]: ...
-
     def policy(self, repository: RepositoryId) -> WritePolicy: ...
 
     def writing(self, repository: RepositoryId) -> Writing:
@@ -67,7 +66,6 @@ class Repositories(Protocol):
 
 class Images(Protocol):
     def find(self, repository: RepositoryId, name: ImageName) -> ImageId | None: ...
-
     def ensure(self, repository: RepositoryId, name: ImageName) -> ImageId: ...
 
 
@@ -119,7 +117,6 @@ class Manifests(Protocol):
         """How many manifests stand below each other from ``digests`` down, themselves counted; stops at ``most``."""
 
     def blobs(self, manifest: ManifestId) -> Sequence[BlobId]: ...
-
     def refer(self, image: ImageId, subject: Digest, artifact_type: str, manifest: ManifestId) -> None: ...
 
     def stored(self, manifest: ManifestId) -> StoredManifest: ...
@@ -139,7 +136,6 @@ class Blobs(Protocol):
         """Rows for all of ``wanted`` (digest, size); those that are not there are made, ABSENT."""
 
     def link(self, image: ImageId, blobs: Collection[BlobId]) -> None: ...
-
     def unlink(self, image: ImageId, blob: BlobId) -> bool: ...
 
     def lease(self, image: ImageId, blobs: Collection[BlobId], until: int, *, live: bool = False) -> None:
@@ -192,7 +188,6 @@ class Reclaims(Protocol):
 
 class Uploads(Protocol):
     def open(self, row: UploadRow) -> None: ...
-
     def find(self, upload: str) -> UploadRow | None: ...
 
     def count(self, account: str) -> int:
@@ -227,6 +222,15 @@ class Events(Protocol):
     def append(self, image: ImageId | None, event: Event) -> EventId:
         """Adds to the chained record, in this transaction."""
 
+    def oldest(self) -> tuple[EventId, int] | None:
+        """Number and instant of the first that is kept."""
+
+    def last_before(self, instant: int) -> tuple[EventId, bytes] | None:
+        """Number and hash of the last from before an instant, in microseconds since 1970; never the newest of all."""
+
+    def forget(self, upto: EventId, most: int) -> int:
+        """Takes out the oldest, no number above ``upto`` and no more than ``most``; how many that were."""
+
 
 class Jobs(Protocol):
     def take(self, name: str, holder: str, until: int) -> bool:
@@ -237,7 +241,6 @@ class Notes(Protocol):
     """A few values of the installation itself, such as the hash of the first password."""
 
     def get(self, name: str) -> str | None: ...
-
     def put(self, name: str, value: str) -> None: ...
 
     def keep_only(self, prefix: str, names: Collection[str]) -> None:
