@@ -238,7 +238,7 @@ class ExpiryContract(MetadataFixtures):
         await store.write(later(restore_manifest, undo(dev), second))
         assert not (await job.plan()).going
         clock.advance(30 * DAY)
-        trash = EmptyTrash(store, "one", KEEP, DAY, term=0)
+        trash = EmptyTrash(store, clock, "one", KEEP, DAY, term=0)
         assert isinstance(await trash(), Worked)
         assert await pushed(store, dev, "first", tag="again") == [first]
         facts = await store.write(lambda tx: tx.expiry.tag(_image(tx, dev), dev.image, Tag("again")))

@@ -178,7 +178,7 @@ class UndoContract(MetadataFixtures):
         (first,) = await pushed(store, dev, "first")
         blob = Digest.of(b'{"text": "first"}')
         await store.write(lambda tx: delete_manifest(tx, deletion(dev), first))
-        trash = EmptyTrash(store, "one", KEEP, DAY, term=0)
+        trash = EmptyTrash(store, clock, "one", KEEP, DAY, term=0)
         clock.advance(KEEP - DAY)
         assert not isinstance(await trash(), Worked)
         assert await store.write(lambda tx: tx.reclaims.wanted(tx.blobs.rows([blob])[blob].id)) == 0, "wanted"

@@ -24,6 +24,7 @@ KNOWN = {
     "role": "deployer",
     "token": "0" * 16,
     "promotion": "1",
+    "cluster": "edge-7",
 }
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
 TOO_LITTLE = {

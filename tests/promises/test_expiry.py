@@ -129,7 +129,7 @@ def test_what_a_cluster_runs_stays_even_if_it_names_one_platform_only(server: Pi
     dry = document(server, "expire", "--dry-run", **OPERATOR)
     guarded = [(one["tag"], one["guarded"]) for one in dry["guarded_items"] if one["image"] == "expiry/runs"]
     assert guarded == [("main-1", "edge-7 runs it (Job/x)")]
-    assert "more would go, and stay: they are in use" in run(server, "expire", "--dry-run", **OPERATOR)
+    assert "In use, and so kept although a rule says otherwise: " in run(server, "expire", "--dry-run", **OPERATOR)
     document(server, "expire", **OPERATOR)
     assert status(server, "expiry/runs", "main-1") == 200
     with server.wire() as wire:

@@ -98,7 +98,8 @@ def status(server: Pierhead) -> dict[str, Any]:
 def test_on_a_full_disk_deletions_find_room_and_nothing_else_does_until_they_have_made_some(
     small_disk: Path, workers: int
 ) -> None:
-    config = hosted_only(limits={"reserve_bytes": "4MiB"}, reclaim=SOON)
+    gone = {"keep_deleted": "0s"}
+    config = hosted_only(limits={"reserve_bytes": "4MiB"}, reclaim=SOON, expiry=gone)
     reserve = small_disk / "pierhead.reserve"
     with Pierhead(config, small_disk.parent, arguments=["--workers", str(workers)]) as server:
         wait_until(lambda: reserve.exists() and reserve.stat().st_size == RESERVE, 20, "the reserve")

@@ -156,7 +156,7 @@ def pass_days(days: int) -> Step:
 async def clean(world: World) -> None:
     """Rules, the trash, and reclaim until nothing is left to do."""
     await world.expiry().run(1000)
-    await EmptyTrash(world.store, "one", KEEP, 1, term=0)()
+    await EmptyTrash(world.store, world.clock, "one", KEEP, 1, term=0)()
     for _ in range(3):
         world.clock.advance(1000)
         reviewed = await world.store.write(lambda tx: review_blobs(tx, 1, 1000))

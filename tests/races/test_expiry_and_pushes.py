@@ -68,7 +68,7 @@ async def test_an_index_that_was_acknowledged_has_its_children_whatever_rules_ta
         while not done.is_set():
             clock.advance(10_000)
             removed += (await job.run(100))[1].removed
-            await EmptyTrash(store, "one", 50_000, 1, term=0)()
+            await EmptyTrash(store, clock, "one", 50_000, 1, term=0)()
         return removed
 
     expiring = asyncio.create_task(expirer())

@@ -69,7 +69,7 @@ async def bring_back(
 async def give_up(hosted: Hosted, grant: Grant, digest: Digest, circumstances: Mapping[str, object]) -> None:
     """Purges a deleted image. Raises what ``commits.restoring.purge_manifest`` does."""
     undo = _undo(hosted, grant, circumstances)
-    await hosted.parts.store.write(lambda tx: purge_manifest(tx, undo, digest))
+    await hosted.parts.store.write(lambda tx: purge_manifest(tx, undo, digest), vital=True)
 
 
 def _undo(hosted: Hosted, grant: Grant, circumstances: Mapping[str, object]) -> Undo:

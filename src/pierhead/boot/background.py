@@ -68,7 +68,7 @@ class Background:
         reap = ReapUploads(store, blobs, clock, self._holder, times.uploads_seconds * 1_000_000, self._parts.sessions)
         sessions = EndSessions(store, self._holder, settings.sign_in.session_idle_seconds * 1_000_000)
         keep, lease = settings.expiry.keep_deleted_seconds, times.lease_seconds
-        trash = EmptyTrash(store, self._holder, keep * 1_000_000, lease * 1_000_000)
+        trash = EmptyTrash(store, clock, self._holder, keep * 1_000_000, lease * 1_000_000)
         self.expiry = self._expiry(settings.expiry, lease)
         verify = Loop("verify", VerifyBlobs(store, blobs, clock, self._holder, self.doubts), _VERIFY_SECONDS)
         self.doubts.wake = verify.wake

@@ -21,6 +21,7 @@ from pierhead.faces.rest.call import Listening
 from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
+from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
 
@@ -59,6 +60,11 @@ class ForPeople:
     def plan(self) -> BoardPlan:
         """What the board shows."""
         return plan_of(self._house.settings)
+
+    @property
+    def record_signer(self) -> RecordSigner:
+        """With the keys of the data folder."""
+        return self._house.record_keys
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -11,6 +11,7 @@ from typing import Final
 from pierhead.actions.refresh_token import Keeping
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
+from pierhead.adapters.public_keys import PemKeys
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
@@ -19,6 +20,7 @@ from pierhead.boot.marks import marks
 from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.rails import rails_of
+from pierhead.boot.records import making_first, record_keys
 from pierhead.boot.secret_sources import vault_warnings
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
@@ -59,6 +61,7 @@ from pierhead.repositories.parts import Parts
 from pierhead.repositories.pulls import Pulls
 from pierhead.repositories.rails import Rails
 from pierhead.repositories.sessions import Sessions
+from pierhead.repositories.signed import SignedImages
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -90,9 +93,11 @@ class House:
         self.background = Background(parts, fills, self.proxies, faults, self.logins.directory, self.pulls)
         self.background.more = lambda: [
             self.token_works.tending(self.guard.forget_tokens),
+            making_first(self.record_keys),
             Loop("passwords", RereadPasswords(self.logins.rotating), limits.SECRET_LOOK_SECONDS),
         ]
         self._id_tokens = TrustedIssuers(parts.clock)
+        self.record_keys = record_keys(settings.data, parts.clock, parts.entropy)
         self.table = Table((), "")
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
         doubt = self.background.doubts.add
@@ -123,7 +128,7 @@ class House:
             *vault_warnings(settings, environ),
             *await self.sign_on.use(settings.sign_in.oidc, environ),
         )
-        self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
+        self.table = _table(settings, self.repositories, self._rails(settings, rows))
         self.table.pulls = self.pulls
         self.told.knows = lambda name: name in self.logins.directory.accounts
         self.visitors.rules = session_rules(settings)
@@ -138,6 +143,10 @@ class House:
         return Keeping(
             self.store, self.logins.directory, clock, entropy, on=tokens.refresh, seconds=tokens.refresh_seconds
         )
+
+    def _rails(self, settings: Settings, rows: Mapping[RepositoryName, RepositoryRow]) -> Rails:
+        signatures = SignedImages(self.store, self.blobs, PemKeys())
+        return rails_of(settings, rows, self.logins.directory, signatures, self.record_keys)
 
     def _challenger(self, settings: Settings) -> Challenger:
         return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)

@@ -93,14 +93,20 @@ def _said(found: Json) -> str:
     if not found["rules"]:
         text = "By the rules of the configuration nothing goes now."
     else:
-        text = f"By these rules {found['removals']} go, which frees {human_size(found['bytes'])}. Nothing was changed."
+        text = (
+            f"By these rules {_go(found['removals'])}, which frees {human_size(found['bytes'])}. Nothing was changed."
+        )
     if found["guarded"]:
-        text += f" {found['guarded']} more would go, and stay: they are in use."
+        text += f" In use, and so kept although a rule says otherwise: {found['guarded']}."
     if found["pulls_counted_since"] is None:
         text += " Pulls have not been counted yet: the server does."
     else:
         text += f" Pulls are counted since {moment(found['pulls_counted_since'])}."
     return text
+
+
+def _go(many: int) -> str:
+    return "1 goes" if many == 1 else f"{many} go"
 
 
 def _tables(found: Json, how: Look) -> None:

@@ -187,5 +187,5 @@ def _why(rule: Rule, facts: TagFacts, newer: int) -> str:
     if rule.older is not None:
         parts.append("too old")
     if rule.newest is not None:
-        parts.append(f"{newer} are newer")
+        parts.append("1 is newer" if newer == 1 else f"{newer} are newer")
     return ", ".join(parts)

@@ -181,3 +181,5 @@ BUNDLE_BYTES_MAX: Final = 1 * MIB
 PUBLIC_KEYS_BYTES_MAX: Final = 64 * KIB
 RSA_BITS_MIN: Final = 2_048
 RSA_BITS_MAX: Final = 8_192
+# In base64 and with its envelope it has to fit into BLOB_INLINE_BYTES_MAX.
+RECORD_PAYLOAD_BYTES_MAX: Final = 11 * KIB

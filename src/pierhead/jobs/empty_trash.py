@@ -9,6 +9,7 @@ from pierhead.commits.audit import PROGRAM, record
 from pierhead.domain import limits
 from pierhead.domain.refusals import Unavailable
 from pierhead.jobs.loop import Failed, Idle, Outcome, Worked
+from pierhead.ports.clock import Clock
 from pierhead.ports.metadata.store import Store, Tx
 
 JOB: Final = "empty trash"
@@ -20,6 +21,7 @@ class EmptyTrash:
     deleted can be brought back, and how long blobs stay for clients that were told they are here."""
 
     store: Store
+    clock: Clock
     holder: str
     keep: int
     lease: int
@@ -28,8 +30,11 @@ class EmptyTrash:
 
     async def __call__(self) -> Outcome:
         """One small transaction, to be called again at once while it says ``more``."""
+        oldest = await self.store.report(lambda reports: reports.expiry.oldest_deleted())
+        if oldest is None or oldest >= self.clock.now() - self.keep:
+            return Idle()  # and nothing is written: a disk that is full has no room for that
         try:
-            purged = await self.store.write(self._purge)
+            purged = await self.store.write(self._purge, vital=True)
         except Unavailable as failure:
             return Failed(failure.message)
         return Worked(f"{purged} deleted manifests purged", more=purged >= self.batch) if purged else Idle()

@@ -243,18 +243,21 @@ class Expiry:
         counted = made.at if made.counted is None else made.counted
         for begin in range(0, min(most, len(removals)), limits.EXPIRY_ROWS_PER_STEP):
             batch = removals[begin : begin + limits.EXPIRY_ROWS_PER_STEP]
-            went = await self.store.write(lambda tx, batch=batch: self._expire(tx, batch, counted))  # type: ignore[misc]
+            went = await self.store.write(lambda tx, batch=batch: self._expire(tx, batch, counted), vital=True)  # type: ignore[misc]
             removed += went
             stayed += len(batch) - went
         done = Done(removed, stayed, len(removals) - removed - stayed)
-        await self.store.write(lambda tx: self._told(tx, done))
+        await self.store.write(lambda tx: self._told(tx, done), vital=True)
         return made, done
 
     async def __call__(self) -> Outcome:
         """A step of the loop: now and then a plan, then a small transaction at a time."""
         try:
             if not self._queue:
-                if not self.rules or not await self.store.write(self._is_time, durable=False):
+                # Asked before anything is written: a disk that is full has no room for that.
+                if not self.rules or not self._is_due(await self.store.lookups.note(LAST), self.clock.now()):
+                    return Idle()
+                if not await self.store.write(self._is_time, durable=False, vital=True):
                     return Idle()
                 made = await self.plan()
                 self._counted = made.at if made.counted is None else made.counted
@@ -262,7 +265,7 @@ class Expiry:
                 if not self._queue:
                     return Idle()
             batch = self._queue[: limits.EXPIRY_ROWS_PER_STEP]
-            went = await self.store.write(lambda tx: self._expire(tx, batch, self._counted))
+            went = await self.store.write(lambda tx: self._expire(tx, batch, self._counted), vital=True)
         except Unavailable as failure:
             return Failed(failure.message)
         except TimeoutError:
@@ -272,11 +275,11 @@ class Expiry:
             return Worked("what had to go stays after all", more=True) if self._queue else Idle()
         return Worked(f"{went} removed by rules of expiry", more=bool(self._queue))
 
+    def _is_due(self, told: str | None, now: int) -> bool:
+        return told is None or now >= int(json.loads(told)["at"]) + self.every
+
     def _is_time(self, tx: Tx) -> bool:
-        if not tx.jobs.take(JOB, self.holder, tx.now + self.term):
-            return False
-        told = tx.notes.get(LAST)
-        if told is not None and tx.now < int(json.loads(told)["at"]) + self.every:
+        if not tx.jobs.take(JOB, self.holder, tx.now + self.term) or not self._is_due(tx.notes.get(LAST), tx.now):
             return False
         self._told(tx, Done(0, 0))
         return True

@@ -156,6 +156,11 @@ class SqliteExpiry:
         thrown = [(ImageId(image), ManifestId(manifest)) for image, manifest in rows]
         return len(thrown), self.freed(thrown)
 
+    def oldest_deleted(self) -> int | None:
+        """The first of an index."""
+        found = self._execute("SELECT min(deleted) FROM trash").get
+        return found if isinstance(found, int) else None
+
     def blobs_below(self, digest: Digest) -> Mapping[int, int]:
         """One level down, where an index names manifests."""
         root = self._execute("SELECT id FROM manifests WHERE digest=?", (digest.raw,)).get

@@ -22,6 +22,7 @@ from pierhead.faces.door.ids import RequestIds
 from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
+from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.directory import Desk
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.hosted import Hosted
@@ -76,6 +77,10 @@ class Server(Protocol):
     @property
     def facts(self) -> FactsShelf:
         """What is remembered of images' labels."""
+
+    @property
+    def record_signer(self) -> RecordSigner:
+        """Whose public halves verify records of promotions."""
 
     def why_not_ready(self) -> str | None: ...
     async def proxies(self) -> Sequence[ProxyStatus]: ...

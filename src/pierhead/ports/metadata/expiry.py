@@ -64,6 +64,9 @@ class ExpiryFacts(Protocol):
     def kept_deleted(self) -> tuple[int, int]:
         """Manifests in the trash, and the bytes that come back when they are purged."""
 
+    def oldest_deleted(self) -> int | None:
+        """When what has been in the trash for longest came there; None if it is empty."""
+
     def blobs_below(self, digest: Digest) -> Mapping[int, int]:
         """Blobs of a manifest and of what it names: id -> bytes."""
 
