@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from bench import growth, report, rows, servers, tokens
+from bench import growth, promotions, report, rows, servers, tokens
 
 
 def main() -> None:
@@ -46,6 +46,9 @@ def measure(folder: Path, *, small: bool) -> tuple[str, str]:
     grown = growth.growth(folder, stored, picked, seconds, rounds)
     found += grown
     goals += growth.goals(grown, stored, picked)
+    promoted = promotions.promotions(folder / "promotions", 10 if small else 300, rounds)
+    found += promoted
+    goals += promotions.goals(promoted)
     rest, most = growth.memory(
         folder / "memory", (8 << 20) if small else (1 << 30), 4 if small else 50, 1 if small else 20
     )

@@ -27,5 +27,6 @@ def test_the_benchmark_runs_and_prints_its_goals() -> None:
     assert "| manifest by tag, bearer token | pierhead |" in done.stdout
     assert "| token endpoint | pierhead |" in done.stdout
     assert "small images per second" in done.stdout
+    assert "promotion at 10 GB: times what it costs at 1 MB" in done.stdout
     for goal in ("100 tags among 1,000: times", "ready with 1,000 tags: seconds", "memory at rest, MB"):
         assert f"| {goal}" in done.stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pierhead.cli.board import columns, sign
+from pierhead.cli.board import columns, runs, sign
 from pierhead.cli.tables import Json, Look, show
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,8 +58,14 @@ ROWS: list[Json] = [
             ),
             stage("prod", held("1.4.1", "2026-11-17T12:00:00Z"), gate="equal"),
         ],
+        "runs": [],
     },
-    {"service": None, "image": "team/tool", "stages": [stage("dev", None), stage("uat", None, gate="nothing")]},
+    {
+        "service": None,
+        "image": "team/tool",
+        "stages": [stage("dev", None), stage("uat", None, gate="nothing")],
+        "runs": [],
+    },
 ]
 
 
@@ -103,3 +109,51 @@ def test_a_pipe_gets_whole_digests_commits_and_instants(capsys: pytest.CaptureFi
 )
 def test_each_state_of_a_gate_has_a_sign_and_one_that_is_not_known_its_word(state: str, newer: int, said: str) -> None:
     assert sign(stage("uat", None, gate=state, newer=newer)) == said
+
+
+# --- what runs -------------------------------------------------------------------------------------------------------
+
+TERMINAL = Look(terminal=True, width=200, color=False, now=NOW)
+
+
+def run(state: str, count: int = 1, tag: str | None = "1.4.1", **more: Any) -> Json:
+    found = {
+        "cluster": "prod-eu",
+        "stage": "prod",
+        "count": count,
+        "state": state,
+        "tag": tag,
+        "digest": DIGEST,
+        "reported": "2026-11-23T09:00:00Z",
+        "stale": False,
+    }
+    return {**found, **more}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], ""),
+        ([run("current", 7), run("current", 5)], "ok 12/12"),
+        ([run("current", 7), run("other", 2, "0.30.4")], "! 2 of 9 on 0.30.4"),
+        ([run("other", 1, "0.30.4"), run("other", 2, "0.30.4")], "! 3 of 3 on 0.30.4"),
+        ([run("absent", 1, "1.5.0")], "! 1 of 1 on 1.5.0, not in prod"),
+        ([run("absent", 1, None)], "! 1 of 1 on 01234567, not in prod"),
+        ([run("unknown", 1, "1.4", digest=None)], "! 1 of 1 on 1.4, digest unknown"),
+        ([run("current", 9, stale=True)], "silent 3 h"),
+        ([run("current", 9, stale=True), run("current", 2)], "ok 2/2"),
+        ([run("current", 3, stage="uat"), run("current", 2)], "ok 2/2"),
+        ([run("other", 1, "1.3", stage="uat"), run("current", 2)], "ok 2/2, uat ! 1 of 1 on 1.3"),
+        ([run("current", 3, stage="uat")], "ok 3/3"),
+    ],
+)
+def test_what_runs_is_told_in_few_words(found: list[Json], said: str) -> None:
+    assert runs({**ROWS[0], "runs": found}, TERMINAL) == said
+
+
+def test_the_column_of_what_runs_is_there_once_something_does(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**ROWS[0], "runs": [run("current")]}, ROWS[1]]
+    show(list(columns(rows)), rows, TERMINAL, "")
+    head, first, *_ = capsys.readouterr().out.splitlines()
+    assert "RUNS" in head
+    assert "ok 1/1" in first

@@ -6,13 +6,14 @@ import pytest
 
 from pierhead.domain.board import BoardRules
 from pierhead.domain.digest import Digest
+from pierhead.domain.manifest import OCI_MANIFEST
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.provenance import Seen
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import MetadataFixtures
-from tests.contracts.rows import DAY, IMAGE, SECOND, HandClock, later, manifest, shelf
+from tests.contracts.rows import DAY, IMAGE, SECOND, HandClock, index, later, manifest, shelf
 
 RULES = BoardRules()
 JOB = {"how": "id_token", "job": "https://gitlab.example/a/b/-/jobs/7", "commit": "c" * 40, "ref": "main"}
@@ -46,6 +47,18 @@ class BoardContract(MetadataFixtures):
         body = manifest(b"{}").replace(b"application/vnd.oci.image.config.v1+json", CACHE_CONFIG.encode())
         await store.write(later(dev.push, body, "cache-of-builds"))
         assert not await store.report(lambda r: r.board.candidates(dev.repository.name, IMAGE, RULES, 10))
+
+    async def test_an_index_of_a_build_cache_is_no_candidate_and_one_of_images_is(self, store: Store) -> None:
+        dev = await shelf(store)
+        await store.write(later(dev.land, b"{}"))
+        await store.write(later(dev.push, manifest(b"{}")))
+        images = index(manifest(b"{}"))
+        await store.write(later(dev.push, images, "1.0"))
+        cache = images.replace(OCI_MANIFEST.encode(), CACHE_CONFIG.encode())
+        await store.write(later(dev.land, manifest(b"{}")))
+        await store.write(later(dev.push, cache, "deps"))
+        found = await store.report(lambda r: r.board.candidates(dev.repository.name, IMAGE, RULES, 10))
+        assert [one.tag for one in found] == ["1.0"]
 
     async def test_a_tag_that_was_deleted_or_moved_away_stands_no_more(self, store: Store, clock: HandClock) -> None:
         dev = await shelf(store)

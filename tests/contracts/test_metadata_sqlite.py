@@ -23,6 +23,7 @@ from tests.contracts.metadata_cache import CacheContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
 from tests.contracts.metadata_rules import TagRulesContract
+from tests.contracts.metadata_running import RunningContract
 from tests.contracts.metadata_sessions import SessionContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
@@ -82,6 +83,10 @@ class TestCacheOnSqlite(Sqlite, CacheContract):
 
 
 class TestBoardOnSqlite(Sqlite, BoardContract):
+    """See the contract."""
+
+
+class TestRunningOnSqlite(Sqlite, RunningContract):
     """See the contract."""
 
 

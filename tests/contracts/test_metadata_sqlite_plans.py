@@ -10,7 +10,18 @@ from typing import Any
 import apsw
 import pytest
 
-from pierhead.adapters.sqlite import accounts, blobs, board, lookups, manifests, reports, sessions, tags, uploads
+from pierhead.adapters.sqlite import (
+    accounts,
+    blobs,
+    board,
+    lookups,
+    manifests,
+    reports,
+    running,
+    sessions,
+    tags,
+    uploads,
+)
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.rows import Transaction
 from pierhead.domain.board import BoardRules
@@ -104,14 +115,14 @@ INDEXES = {
         board.candidates(4),
         [
             *["tags_latest (image_id=?)", "repositories_1 (name=?)", "images_by_name (repository_id=? AND name=?)"],
-            "INTEGER PRIMARY KEY",
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
         ],
     ),
     "what is newer than that": (
         board.newer(4),
         [
             *["tags_latest (image_id=? AND since>?)", "repositories_1 (name=?)", "images_by_name"],
-            "INTEGER PRIMARY KEY",
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
         ],
     ),
     "when bytes came to a stage": (
@@ -125,6 +136,9 @@ INDEXES = {
         board.IMAGES,
         ["repositories_1 (name=?)", "images_by_name (repository_id=? AND name>?)", "(image_id=?)"],
     ),
+    "what runs of an image": (running.OF_IMAGE, ["running_by_image (image=?)"]),
+    "what runs in a cluster": (running.PAGE_OF_CLUSTER, ["running_by_cluster (cluster=? AND id>?)"]),
+    "digests that run": (running.DIGESTS, ["running_by_image (image=?)"]),
     "due reviews": (blobs.DUE, ["gc_queue_by_review (review<?)", "INTEGER PRIMARY KEY"]),
     "blobs being deleted": (blobs.DELETING, ["blobs_leaving (state=?)"]),
     "an upload": (uploads.SELECT_UPLOAD, ["PRIMARY KEY (id=?)"]),

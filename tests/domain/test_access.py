@@ -24,6 +24,7 @@ TABLE: dict[str, dict[Right, tuple[RepositoryName, ...]]] = {
     "promoter": {Right.PULL: ALL, Right.PROMOTE: ALL},
     "auditor": {Right.READ_AUDIT: ALL},
     "operator": {Right.OPERATE: ALL},
+    "reporter": {Right.REPORT_RUNNING: ALL},
     "admin": dict.fromkeys(Right, ALL),
 }
 

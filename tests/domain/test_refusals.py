@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from pierhead.domain import refusals, refusals_accounts, refusals_id_tokens, refusals_promotion
+from pierhead.domain import (
+    refusals,
+    refusals_accounts,
+    refusals_id_tokens,
+    refusals_names,
+    refusals_promotion,
+    refusals_running,
+)
 from pierhead.domain.refusals import Refusal, RepositoryUnknown, Unavailable, shown
 
 HOSTILE = [
@@ -68,7 +75,8 @@ def test_a_refusal_is_one_line_that_ends(kind: type[Refusal], text: str) -> None
 
 def test_there_are_refusals_to_test() -> None:
     assert len(kinds()) >= 30
-    homes = {home.__name__ for home in (refusals, refusals_accounts, refusals_id_tokens, refusals_promotion)}
+    modules = (refusals, refusals_accounts, refusals_id_tokens, refusals_names, refusals_promotion, refusals_running)
+    homes = {home.__name__ for home in modules}
     assert {kind.__module__ for kind in kinds() if kind.__module__.startswith("pierhead")} == homes
 
 

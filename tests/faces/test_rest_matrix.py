@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pierhead.faces.rest.routes import ROOT, ROUTES, Need, Route
+from pierhead.faces.rest.route import Need, Route
+from pierhead.faces.rest.routes import ROOT, ROUTES
 from tests.peers.images import image
 from tests.peers.pierhead import PASSWORDS, Pierhead, house
 from tests.peers.wire import Answer

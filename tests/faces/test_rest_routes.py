@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from pierhead.domain import refusals, refusals_accounts, refusals_id_tokens, refusals_promotion
+from pierhead.domain import refusals, refusals_accounts, refusals_id_tokens, refusals_promotion, refusals_running
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, Refusal, RouteUnknown
 from pierhead.faces.rest.problems import PROBLEMS, TABLE
 from pierhead.faces.rest.routes import ROOT, ROUTES, find
 
 ALL_REFUSALS = {
     kind
-    for home in (refusals, refusals_accounts, refusals_id_tokens, refusals_promotion)
+    for home in (refusals, refusals_accounts, refusals_id_tokens, refusals_promotion, refusals_running)
     for _, kind in inspect.getmembers(home, inspect.isclass)
     if issubclass(kind, Refusal) and kind is not Refusal
 }

@@ -23,7 +23,9 @@ from tests.peers.pierhead import Pierhead, house
 from tests.peers.processes import program
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Wire
-from tests.promises.houses import DEV, GROUP
+from tests.promises.houses import DEV, GROUP, PROD, UAT
+
+pytestmark = pytest.mark.timeout(400)  # a pipeline takes its time on a busy machine
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "examples/cwiq/shared.yaml"
@@ -39,6 +41,12 @@ TAGS = {
 }
 TRUST_RULES = [
     {"claims": {"project_id": "{service.project_id}"}, "rights": ["pull"]},
+    {
+        "claims": {"project_id": "{service.project_id}", "ref_type": "tag", "ref_protected": "true"},
+        "rights": ["promote"],
+        "repositories": [UAT, PROD],
+        "images": ["{service.image}"],
+    },
     {
         "claims": {"project_id": "{service.project_id}"},
         "rights": ["push"],
@@ -80,14 +88,26 @@ class Company:
         found.trust_plain_http(registries)
         return found
 
-    def tags(self) -> list[str]:
-        with self.registry.wire(DEV) as wire:
-            found = wire.request("GET", f"/v2/{NAME}/tags/list").expect(200, 404)
-            return found.json()["tags"] if found.status == 200 else []
+    def tags(self) -> dict[str, str]:
+        """What stands in the repository that is pushed to: digests by tag."""
+        with self.registry.wire() as wire:
+            path = f"/api/v1/repositories/{DEV}/images/{NAME}/-/tags?limit=1000"
+            found = wire.request("GET", path).expect(200, 404)
+            return {one["name"]: one["digest"] for one in found.json()["items"]} if found.status == 200 else {}
+
+    def changed_since(self, before: dict[str, str]) -> set[str]:
+        """Tags that are new or were moved."""
+        return {tag for tag, digest in self.tags().items() if before.get(tag) != digest}
 
     def digest(self, tag: str) -> str:
         with self.registry.wire(GROUP) as wire:
             return str(wire.get_manifest(NAME, tag).expect(200).headers["Docker-Content-Digest"])
+
+    def stands_in(self, repository: str, tag: str) -> str:
+        """The digest under the tag there, "" if there is none."""
+        with self.registry.wire() as wire:
+            answer = wire.get_manifest(f"{repository}/{NAME}", tag).expect(200, 404)
+            return str(answer.headers["Docker-Content-Digest"]) if answer.status == 200 else ""
 
     def file(self, tag: str, name: str) -> bytes:
         """What stands in a file of the image's last layer."""
@@ -130,36 +150,73 @@ def pipeline_file(company: Company, home: Path, *options: str) -> str:
     return written.read_text()
 
 
-def test_three_kinds_of_pipeline_push_the_tags_of_the_strategy(company: Company, tmp_path: Path) -> None:
-    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
-    before = set(company.tags())
+def test_from_an_empty_folder_to_a_promoted_image(company: Company, tmp_path: Path) -> None:
+    """The whole way at once, to be read."""
+    # Ann begins a project: a program, a Dockerfile on a base from Docker Hub, and the pipeline that one command writes.
+    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path), "app": "story 0\n"})
 
-    def pushed(**how: str) -> set[str]:
-        nonlocal before
-        done = project.pipeline(**how)  # type: ignore[arg-type]
-        assert "Logged in to " in done.stdout
-        new, before = set(company.tags()) - before, set(company.tags())
-        return new
+    # She tries something on a branch. It is built, tagged by the branch, and leaves `latest` alone.
+    project.git("checkout", "--quiet", "-b", "story/first-try")
+    project.write({"app": "story 1\n"})
+    tried = project.commit("Try it")
+    before = company.tags()
+    project.pipeline(as_gitlab_checks=True)
+    assert company.changed_since(before) == {f"branch-story-first-try-{tried}"}
+    assert company.file(f"branch-story-first-try-{tried}", "app") == b"story 1\n"
 
-    on_main = project.commit("Work")
-    assert pushed() == {f"main-{on_main}", "latest"}
-    assert company.digest("latest") == company.digest(f"main-{on_main}")
-    assert company.file("latest", "app") == b"1\n"
-
-    project.git("checkout", "--quiet", "-b", "feature/Login_Page")
-    project.write({"app": "2\n"})
-    on_branch = project.commit("More work")
-    assert pushed() == {f"branch-feature-login-page-{on_branch}"}
-    assert company.file(f"branch-feature-login-page-{on_branch}", "app") == b"2\n"
-    assert company.file("latest", "app") == b"1\n"
-
+    # It is merged. The job gets its password from OpenBao for its id_token; nothing of it is left behind.
     project.git("checkout", "--quiet", "main")
-    project.write({"app": "3\n"})
-    project.commit("Ready")
-    project.git("tag", "v1.2.3")
-    assert pushed(tag="v1.2.3") == {"1.2.3", "stable"}
-    assert company.digest("stable") == company.digest("1.2.3")
-    assert company.file("1.2.3", "app") == b"3\n"
+    project.git("merge", "--quiet", "--no-ff", "--message=Merge", "story/first-try")
+    merged = project.git("rev-parse", "HEAD")[:8]
+    before = company.tags()
+    done = project.pipeline()
+    assert "as svc-orchestrator" in done.stdout
+    assert company.changed_since(before) == {f"main-{merged}", "latest"}
+    assert company.digest("latest") == company.digest(f"main-{merged}")
+    assert company.vault.live_tokens() == 1  # the root's
+    assert not list(tmp_path.rglob("config.json"))
+
+    # It is good. A version tag in Git makes the release, which nobody can replace.
+    project.git("tag", "v3.0.0")
+    before = company.tags()
+    project.pipeline(tag="v3.0.0")
+    assert company.changed_since(before) == {"3.0.0", "stable"}
+    release = company.digest("3.0.0")
+    assert company.digest("stable") == release
+    assert (project.folder / "build.env").read_text() == "IMAGE_TAG=3.0.0\n"
+
+    # A branch's job may not promote, whatever its pipeline says; the job of the protected tag may.
+    assert project.pipeline("promote", tag="v3.0.0", check=False).returncode == 1
+    assert company.stands_in(UAT, "3.0.0") == ""
+    project.variables["PIERHEAD_ID_TOKEN"] = company.gitlab.id_token(
+        project_id=5, aud=AUDIENCE, ref="v3.0.0", ref_type="tag", ref_protected="true"
+    )
+
+    # To prod only by way of uat, each time the very bytes that were tested.
+    past_uat = project.pipeline("promote", tag="v3.0.0", variables={"PROMOTE_TO": "prod"}, check=False)
+    assert past_uat.returncode == 1
+    assert company.stands_in(PROD, "3.0.0") == ""
+    for stage, repository in (("uat", UAT), ("prod", PROD)):
+        project.pipeline("promote", tag="v3.0.0", variables={"PROMOTE_TO": stage})
+        assert company.stands_in(repository, "3.0.0") == release
+
+    # Nobody has said how it is rolled out, so no tick says that it was.
+    nothing = project.pipeline("deploy", tag="v3.0.0", check=False)
+    assert "Nothing was deployed: DEPLOY is not set." in nothing.stdout + nothing.stderr
+    assert "PASS  deploy" not in nothing.stdout
+
+    # Whoever deploys pulls it by name from the pull port, and gets that digest, and its file.
+    rolled_out = project.pipeline("deploy", tag="v3.0.0", variables={"DEPLOY": 'echo "rolls out $$IMAGE"'})
+    assert f"rolls out {company.registry.address(GROUP)}/{NAME}:3.0.0" in rolled_out.stdout
+    assert company.digest("3.0.0") == release
+    assert company.file("3.0.0", "app") == b"story 1\n"
+
+    # The record tells of all of it: who pushed, and which job promoted.
+    with company.registry.wire() as wire:
+        events = wire.request("GET", f"/api/v1/audit?image={NAME}&limit=200").expect(200).json()["items"]
+    told = [(one["kind"], one["account"]) for one in events]
+    assert ("push", "svc-orchestrator") in told
+    assert len([kind for kind, account in told if kind == "promoted" and account == "gitlab:project/5"]) == 2
 
 
 def test_later_jobs_mean_the_image_that_was_built_and_pretend_nothing(company: Company, tmp_path: Path) -> None:
@@ -178,14 +235,6 @@ def test_later_jobs_mean_the_image_that_was_built_and_pretend_nothing(company: C
     assert f"trivy image --exit-code 1 --ignore-unfixed --severity CRITICAL {image_name}" in scanned.stdout
     assert "PASS  scan" in scanned.stdout
     assert "FAIL  scan" in project.pipeline("scan", variables={"FOUND": "1"}, check=False).stdout
-
-    tagged = {"DEPLOY": 'echo "rolls out $$IMAGE"'}
-    project.pipeline(tag="v2.0.0")
-    version = image_name.replace(f"main-{sha}", "2.0.0")
-    assert f"rolls out {version}" in project.pipeline("deploy", tag="v2.0.0", variables=tagged).stdout
-    nothing = project.pipeline("deploy", tag="v2.0.0", check=False)
-    assert f"Nothing was deployed: DEPLOY is not set. It would have been {version}." in nothing.stdout + nothing.stderr
-    assert "PASS  deploy" not in nothing.stdout
 
 
 def test_a_commit_that_is_built_anew_does_not_take_the_place_of_what_was_tested(

@@ -18,7 +18,7 @@ from tests.peers.pierhead import Pierhead
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Answer, Wire
 from tests.promises.houses import DEV, GROUP, PROD, UAT
-from tests.promises.test_topology import PROXY, SECRETS, as_account, example
+from tests.promises.shared_house import PROXY, SECRETS, as_account, example
 
 pytestmark = [pytest.mark.server]
 

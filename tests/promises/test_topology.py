@@ -6,7 +6,6 @@ Ports are exchanged for free ones, and Docker Hub for a docker-registry.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,35 +15,14 @@ from tests.peers.processes import wait_until
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Wire
 from tests.promises.houses import DEV, GROUP, PROD, UAT
-
-EXAMPLES = Path(__file__).parents[2] / "examples/cwiq"
-PROXY = "docker-proxy-dockerhub"
-SECRETS = {
-    f"SVC_{name.upper()}_PASSWORD": f"{name}-secret"
-    for name in ("orchestrator", "datastore", "deployer", "promoter", "admin")
-}
-
-
-def example(name: str, ports: dict[int, str], upstream: str) -> str:
-    """The text of an example file with its addresses exchanged."""
-    text = (EXAMPLES / name).read_text()
-    for port, repository in ports.items():
-        assert f"127.0.0.1:{port}" in text
-        text = text.replace(f"127.0.0.1:{port}", f"auto:{repository}")
-    hub = "upstream: https://registry-1.docker.io"
-    assert text.count(hub) == 1
-    return text.replace(hub, f"upstream: {upstream}\n    library: true")
+from tests.promises.shared_house import PROXY, SECRETS, SHARED_PORTS, as_account, example
 
 
 @pytest.fixture(scope="module")
 def shared(docker_registry: DockerRegistry) -> Iterator[Pierhead]:
-    text = example("shared.yaml", {8081: "main", 8443: DEV, 8444: GROUP}, docker_registry.url)
+    text = example("shared.yaml", SHARED_PORTS, docker_registry.url)
     with Pierhead(text, environment=SECRETS) as server:
         yield server
-
-
-def as_account(server: Pierhead, account: str, port: str = "main") -> Wire:
-    return server.wire(port, account, SECRETS[f"{account.upper().replace('-', '_')}_PASSWORD"])
 
 
 @pytest.fixture(scope="module")

@@ -35,9 +35,7 @@ async def approve(
     if asked and not any(people.hold(account, rails.roles_of(account)) for people in asked):
         told = " or ".join(dict.fromkeys(", ".join(people.told) for people in asked))
         raise Denied(account, "approve", f"promotion {row.id}", f"Approving it needs {told}.")
-    if rails.signed_gates(move.target):
-        vouched = await rails.vouched(move.source, move.target, row.image, row.digest)
-        move = replace(move, vouched=vouched)
+    move = await rails.vouched(move, row.digest)
     vote = Vote(account, 0, True, comment)
     return await store.write(lambda tx: commit_approval(tx, row.id, move, vote, circumstances))
 
@@ -55,22 +53,14 @@ def _move(rails: Rails, row: PromotionRow) -> Move:
     names = (row.source_repository, row.target_repository)
     if any(name not in rails.ids for name in names):
         raise Denied(row.account, "promote", f"{row.image} to {names[1]}", "The configuration names it no more.")
-    source, target = (rails.end(name) for name in names)
     back = row.kind == Kind.BACK.value
-    return Move(
-        image=row.image,
-        source=source,
-        target=target,
-        account=row.account,
-        roles_of=rails.roles_of,
+    kind = Kind.BACK if back else Kind.PROMOTION
+    move = rails.move(row.image, names[0], names[1], row.account, kind, follow=row.follow)
+    return replace(
+        move,
         digest=row.digest,
         tags=row.tags,
-        before=rails.before(target),
-        kind=Kind.BACK if back else Kind.PROMOTION,
         back=row.digest if back else None,
-        follow=row.follow,
         circumstances={key: row.told[key] for key in ("through", "request_id") if key in row.told},
         comment=str(row.told.get("comment") or ""),
-        pointer=rails.train.pointer,
-        on_done=rails.on_done,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from pierhead.commits.promotion_plan import plan, refusal_of
 from pierhead.domain import explain
 from pierhead.domain.access import Principal, Right, require, require_tags
 from pierhead.domain.digest import Digest
 from pierhead.domain.explain import Explanation, Member, Step, Subject, Verdict, Written
+from pierhead.domain.gates import State
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy
@@ -25,6 +27,7 @@ from pierhead.domain.refusals import (
     TagDenied,
     TagWrittenOnce,
 )
+from pierhead.domain.refusals_names import NameRefused
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.directory import Account, Directory
 from pierhead.repositories.group import Group
@@ -135,14 +138,24 @@ class Explainer:
                 steps.append(Step(target.name, f"{target.name} is the stage {target.stage}, filled by promotion."))
             steps.append(explain.right_step(subject, Right.PUSH, target.name, image))
             _, grant = self._table.for_push(entry, who, image, str(reference or "TAG"), port)
+            steps += self._named(who, target, image)
             if tag is not None:
                 steps.append(explain.tag_step(subject, target.name, image, tag))
                 require_tags(grant, [tag])
             steps.append(await self._writable(target, image, tag))
+        except NameRefused as refusal:
+            steps.append(explain.name_step(self._table.naming, image, refusal))
+            return explain.explain_write("push", subject, None, str(image), Written(tuple(steps), refusal))
         except Refusal as refusal:
             steps += self._end(question, Right.PUSH, target, image, refusal)
             return explain.explain_write("push", subject, None, str(image), Written(tuple(steps), refusal))
         return explain.explain_write("push", subject, target.name, _shown(image, reference), Written(tuple(steps)))
+
+    def _named(self, who: Principal, target: Entry, image: ImageName) -> list[Step]:
+        """What the rules for names say; nothing, if there are none. Raises NameRefused."""
+        if not self._table.naming:
+            return []
+        return [explain.name_step(self._table.naming, image, self._table.judge_name(who, target, image))]
 
     async def promote(self, question: Question, source: Entry) -> Explanation:
         """From ``source`` to the repository of the question, which is the stage behind it as a rule."""
@@ -150,7 +163,7 @@ class Explainer:
         subject, first = self._subject(question)
         if question.account.disabled:
             return _disabled(question, first)
-        steps, tag = [*first], reference if isinstance(reference, Tag) else None
+        steps = [*first]
         right, where = Right.PULL, source
         try:
             steps.append(explain.right_step(subject, Right.PULL, source.name, image))
@@ -160,12 +173,41 @@ class Explainer:
             right, where = Right.PROMOTE, target
             steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
             require(who, Right.PROMOTE, target.name, image)
-            steps.append(await self._writable(target, image, tag))
+            steps.append(await self._writable(target, image, None))
+            if reference is not None:
+                gates, shut = await self._gates(question, source)
+                steps += gates
+                if shut is not None:
+                    return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), shut))
         except Refusal as refusal:
             steps += self._end(question, right, where, image, refusal)
             return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
         told = f"{_shown(image, reference)} from {source.name}"
         return explain.explain_write("promote", subject, target.name, told, Written(tuple(steps)))
+
+    async def _gates(self, question: Question, source: Entry) -> tuple[list[Step], Refusal | None]:
+        """What each gate says, as a dry run of the promotion would, and the refusal that it would end with. One that
+        lacks nothing but approvals would be taken, and wait. Raises what a plan raises."""
+        rails, reference = self._table.rails, question.reference
+        move = rails.move(question.image, source.name, question.entry.name, question.who.name)
+        tag = reference if isinstance(reference, Tag) else None
+        digest = reference if isinstance(reference, Digest) else None
+        asked = await rails.looked_at(self._store, replace(move, reference=tag, digest=digest))
+        found = await self._store.write(lambda tx: plan(tx, asked), durable=False)
+        if found.repeated is not None:
+            told = f"Promotion {found.repeated.id} is the same: it is {found.repeated.state}."
+            return [Step(question.entry.name, told)], None
+        steps = [
+            Step(
+                f"gate {one.kind}",
+                f"{one.name}: {one.evidence}. {one.opens}".rstrip(),
+                Verdict.NO if one.state is State.REFUSES else Verdict.ON,
+            )
+            for one in found.verdicts
+        ]
+        if found.state is not State.REFUSES:
+            return steps, None
+        return steps, refusal_of(_shown(question.image, reference), asked.target.said, found.verdicts)
 
     async def _source(self, question: Question, source: Entry) -> Step:
         """Raises ManifestUnknown."""

@@ -7,19 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from pierhead.commits.promotion import promote as commit
 from pierhead.commits.promotion import record_refusal
-from pierhead.commits.promotion_plan import plan, resolve
+from pierhead.commits.promotion_plan import plan
 from pierhead.commits.promotion_values import Move, Plan
 from pierhead.domain.access import Grant
 from pierhead.domain.digest import Digest
-from pierhead.domain.names import RepositoryName, Tag
+from pierhead.domain.names import Tag
 from pierhead.domain.promotion import Kind
-from pierhead.domain.refusals import Refusal
-from pierhead.domain.refusals_promotion import PromotionForbidden, PromotionGatesShut, PromotionUnproven
+from pierhead.domain.refusals_promotion import RECORDED
 from pierhead.ports.metadata.promotions import PromotionRow
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.rails import Rails
-
-GATES_SHUT = (PromotionForbidden, PromotionUnproven, PromotionGatesShut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +44,10 @@ async def promote(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: W
     move = await _move(store, rails, pull, put, wanted)
     try:
         return await store.write(lambda tx: commit(tx, move))
-    except GATES_SHUT as refusal:
-        await tell_refusal(store, move, refusal)
+    except RECORDED as error:
+        refusal = error
+        # That it was refused is all that is written of it.
+        await store.write(lambda tx: record_refusal(tx, move, refusal))
         raise
 
 
@@ -58,44 +57,18 @@ async def plan_promotion(store: Store, rails: Rails, pull: Grant, put: Grant, wa
     return move, await store.write(lambda tx: plan(tx, move), durable=False)
 
 
-async def tell_refusal(store: Store, move: Move, refusal: Refusal) -> None:
-    """That it was refused is all that is written of it."""
-    await store.write(lambda tx: record_refusal(tx, move, refusal))
-
-
-def move_of(rails: Rails, source: RepositoryName, put: Grant, wanted: Wanted) -> Move:
+async def _move(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: Wanted) -> Move:
     """The request with all that the configuration says about it."""
-    target = rails.end(put.repository)
     kind = Kind.BACK if wanted.back else Kind.PROMOTION
-    stage = target.stage
-    return Move(
-        image=put.image,
-        source=target if wanted.back else rails.end(source),
-        target=target,
-        account=put.principal.name,
-        roles_of=rails.roles_of,
+    asked = rails.move(put.image, pull.repository, put.repository, put.principal.name, kind, follow=wanted.follow)
+    move = replace(
+        asked,
         reference=wanted.tag,
         digest=wanted.digest,
         tags=wanted.tags,
-        before=rails.before(target),
-        kind=kind,
         back=wanted.back_to,
-        follow=wanted.follow or (stage is not None and stage.follow),
         circumstances=wanted.circumstances,
         comment=wanted.comment,
         key=wanted.key,
-        wait=rails.train.wait * 1_000_000,
-        pointer=rails.train.pointer,
-        on_done=rails.on_done,
     )
-
-
-async def _move(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: Wanted) -> Move:
-    """Signatures are checked before the transaction, for the digest that it is then about: a tag that moves in between
-    is refused."""
-    move = move_of(rails, pull.repository, put, wanted)
-    if not rails.signed_gates(move.target):
-        return move
-    found = await store.write(lambda tx: resolve(tx, move), durable=False)
-    vouched = await rails.vouched(move.source, move.target, move.image, found.digest)
-    return replace(move, pinned=found.digest, vouched=vouched)
+    return await rails.looked_at(store, move)

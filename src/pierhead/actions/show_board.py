@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -10,9 +10,13 @@ from typing import Final
 from pierhead.domain import board, limits
 from pierhead.domain.access import Principal, Right
 from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, Row, Service, Standing
-from pierhead.domain.names import ImageName
+from pierhead.domain.build_cache import by_name
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.provenance import Seen
+from pierhead.domain.running import Runs, RunState, run_state
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.running import ClusterRow
 from pierhead.repositories.facts import FactsShelf, Whereabouts
 from pierhead.repositories.parts import Parts
 
@@ -23,11 +27,12 @@ _IMAGE: Final = "image:"
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """``names`` are services or images, none for all; ``stages`` likewise. With ``differs`` rows are left out whose
-    stages all hold the same."""
+    stages all hold the same, with ``strays`` those of which nothing runs but what its stage holds."""
 
     names: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     differs: bool = False
+    strays: bool = False
 
 
 class CursorUnknown(Exception):
@@ -45,7 +50,7 @@ async def show_board(
     rows: list[tuple[str, Row]] = []
     while True:
         batch, last = await parts.store.report(
-            partial(_batch, plan=plan, who=who, wanted=wanted, after=after, limit=limit)
+            partial(_batch, plan=plan, who=who, wanted=wanted, after=after, limit=limit, now=parts.clock.now())
         )
         for mark, row in batch:
             if len(rows) == limit:
@@ -57,14 +62,19 @@ async def show_board(
 
 
 def _batch(
-    reports: Reports, plan: BoardPlan, who: Principal, wanted: Wanted, after: str, limit: int
+    reports: Reports, plan: BoardPlan, who: Principal, wanted: Wanted, after: str, limit: int, now: int
 ) -> tuple[list[tuple[str, Row]], str | None]:
     """Rows behind ``after`` with their cursors, and where to go on, None if that is all."""
     heads = _heads(reports, plan, wanted, after, limit + 1)
     rows: list[tuple[str, Row]] = []
+    clusters = _clusters(reports, plan)
     for mark, service in heads:
         row = _row(reports, plan, who, service)
-        if row is not None and (row.differs or not wanted.differs):
+        if row is None:
+            continue
+        if clusters:
+            row = replace(row, runs=_runs(reports, plan, clusters, row, now))
+        if (row.differs or not wanted.differs) and (row.strays or not wanted.strays):
             rows.append((mark, row))
     return rows, heads[-1][0] if len(heads) > limit else None
 
@@ -126,7 +136,11 @@ def _cell(
     reports: Reports, plan: BoardPlan, image: ImageName, stage: BoardStage, before: tuple[BoardStage, Cell] | None
 ) -> Cell:
     rules = plan.rules
-    found = reports.board.candidates(stage.repository, image, rules, limits.BOARD_TAGS_LOOKED_AT)
+    found = [
+        one
+        for one in reports.board.candidates(stage.repository, image, rules, limits.BOARD_TAGS_LOOKED_AT)
+        if by_name(image, one.tag) is None
+    ]
     holds = board.newest(found)
     pointing = reports.board.pointing(stage.repository, image, rules.moving)
     cell = Cell(stage.name, stage.repository, holds, moving=board.moving_tags(pointing, found, holds))
@@ -156,6 +170,46 @@ def _from_before(
     return board.gate(there, holds, arrival.at, newer), arrival.seen
 
 
+def _clusters(reports: Reports, plan: BoardPlan) -> Mapping[str, tuple[ClusterRow, str]]:
+    """Clusters that report, each with the stage that it runs for: the last one, unless it says another."""
+    if not plan.stages:
+        return {}
+    known = {stage.name for stage in plan.stages}
+    last = plan.stages[-1].name
+    return {one.cluster: (one, one.stage if one.stage in known else last) for one in reports.running.clusters()}
+
+
+def _runs(
+    reports: Reports, plan: BoardPlan, clusters: Mapping[str, tuple[ClusterRow, str]], row: Row, now: int
+) -> Sequence[Runs]:
+    """Of clusters whose stage the account may see."""
+    cells = {cell.stage: cell for cell in row.cells}
+    found: list[Runs] = []
+    for one in reports.running.of_image(row.service.image, limits.RUNNING_SHOWN_MAX):
+        cluster, stage = clusters[one.cluster]
+        cell = cells.get(stage)
+        if cell is None:
+            continue
+        image, holds = row.service.image, cell.holds
+        known: Sequence[Digest] = ()
+        if one.digest is not None:
+            known = reports.running.known_as(cell.repository, image, one.digest)
+        state = run_state(one.digest, known, None if holds is None else holds.digest)
+        tag = holds.tag if holds is not None and state is RunState.CURRENT else _called(reports, cell, image, known)
+        stale = now - cluster.reported > plan.stale_seconds * 1_000_000
+        place = (one.cluster, stage, one.namespace, one.workload, one.count)
+        found.append(Runs(*place, tag or one.tag, one.digest, state, cluster.reported, stale))
+    return found
+
+
+def _called(reports: Reports, cell: Cell, image: ImageName, known: Sequence[Digest]) -> Tag | None:
+    """A tag of these bytes in the stage."""
+    for digest in known:
+        if tags := reports.tags_of(cell.repository, image, digest, 1):
+            return tags[0]
+    return None
+
+
 async def _with_facts(parts: Parts, facts: FactsShelf, wanted: Wanted, rows: Sequence[Row]) -> Sequence[Row]:
     at = [
         Whereabouts(cell.repository, row.service.image, cell.holds.digest)
@@ -165,13 +219,14 @@ async def _with_facts(parts: Parts, facts: FactsShelf, wanted: Wanted, rows: Seq
     ]
     known = await facts.read(parts, at)
     return [
-        Row(
-            row.service,
-            [
+        replace(
+            row,
+            cells=[
                 replace(cell, facts=None if cell.holds is None else known.get(cell.holds.digest))
                 for cell in row.cells
                 if not wanted.stages or cell.stage in wanted.stages
             ],
+            runs=[one for one in row.runs if not wanted.stages or one.stage in wanted.stages],
         )
         for row in rows
     ]

@@ -10,6 +10,7 @@ from pierhead.boot.settings import Settings
 from pierhead.boot.upstreams import Proxies
 from pierhead.domain import limits
 from pierhead.jobs.end_sessions import EndSessions
+from pierhead.jobs.expire_promotions import ExpirePromotions
 from pierhead.jobs.keep_record import TellHead
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reap_uploads import ReapUploads
@@ -29,6 +30,7 @@ _HEAD_LOOK_SECONDS: Final = 5.0
 _SCRUB_SECONDS: Final = 24 * 3600.0
 _VERIFY_SECONDS: Final = 10.0
 _SESSIONS_SECONDS: Final = 600.0
+_PROMOTIONS_SECONDS: Final = 60.0
 
 
 class Background:
@@ -68,6 +70,7 @@ class Background:
             Loop("fills", CleanFills(self._fills), _FILLS_SECONDS),
             Loop("accounts", WatchAccounts(self._directory), limits.ACCOUNTS_POLL_SECONDS),
             Loop("sessions", sessions, _SESSIONS_SECONDS),
+            Loop("promotions", ExpirePromotions(store, clock, self._holder), _PROMOTIONS_SECONDS),
             *self.more(),
         ]
         for loop in self.loops:

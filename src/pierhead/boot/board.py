@@ -13,7 +13,8 @@ def plan_of(settings: Settings) -> BoardPlan:
         BoardStage(name, name) for name, one in settings.repositories.items() if isinstance(one, HostedSettings)
     ]
     services = [Service(one.name, one.image, one.owner) for one in settings.services.values()]
-    rules = BoardRules(skip=settings.board.skip)
+    pointer = [settings.promotion.pointer] if settings.promotion.pointer else []  # moves with what the stage holds
+    rules = BoardRules(settings.tags.moving, (*settings.board.skip, *pointer))
     return BoardPlan(
         tuple(stages or side_by_side),
         tuple(services),

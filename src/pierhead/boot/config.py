@@ -14,6 +14,7 @@ from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
 from pierhead.boot.config_gates import promotion_of, stage_gates
+from pierhead.boot.config_naming import naming_of
 from pierhead.boot.config_services import services_of
 from pierhead.boot.config_shape import (
     REPOSITORY_SHAPES,
@@ -77,7 +78,7 @@ def read(path: FilePath) -> bytes:
 def parse(content: bytes, source: str, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
     """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
     tree = read_tree(content, source)
-    return _Assembly(tree, source, Digest.of(content)).settings(data, listen)
+    return _Assembly(tree, source, content).settings(data, listen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ class _Repositories:
 class _Assembly:
     """One file on its way to Settings: shapes first, then what several keys must hold together."""
 
-    def __init__(self, tree: Tree, source: str, digest: str) -> None:
-        self._digest = digest
+    def __init__(self, tree: Tree, source: str, content: bytes) -> None:
+        self._content = content
         self._tree = tree
         self._source = source
         self._faults = Faults(source, tree.lines)
@@ -109,7 +110,8 @@ class _Assembly:
         stages = self._stages(top)
         vault = vault_section(top.vault, self._faults)
         check_places(accounts, self._faults.written(("vault",)), self._faults)
-        services = services_of(top, self._faults, self._tree.lines)
+        services, in_own_file = services_of(top, self._faults, self._tree.lines)
+        naming = naming_of(top, services, repositories.named, self._faults, self._tree.lines)
         tags = strategy(top, repositories.named, self._faults, self._tree.lines)
         trusted = trust.trusted(top, services, repositories.named, self._faults, self._tree.lines)
         tls = None if top.tls is None else TlsSettings(top.tls.certificate, top.tls.key)
@@ -133,6 +135,7 @@ class _Assembly:
             vault=vault,
             grace_seconds=top.passwords.grace,
             services=services,
+            naming=naming,
             tags=tags,
             trust=trusted,
             anonymous=top.anonymous,
@@ -158,7 +161,7 @@ class _Assembly:
             board=BoardSettings(skip=top.board.skip, stale_seconds=top.board.stale_after),
             sign_in=sign_in_of(top.sign_in),
             workers=top.workers,
-            digest=self._digest,
+            digest=Digest.of(self._content + in_own_file),
             source=self._source,
             lines={dotted(path): line for path, line in self._tree.lines.items()},
         )

@@ -23,7 +23,7 @@ _PREFIX: Final = "service."
 _ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _CHARACTERS_MAX: Final = 1_024
 _DEPTH_MAX: Final = 4
-_OF_JOBS: Final = (Right.PULL, Right.PUSH, Right.DELETE, Right.PROMOTE)
+_OF_JOBS: Final = (Right.PULL, Right.PUSH, Right.DELETE, Right.PROMOTE, Right.REPORT_RUNNING)
 
 
 def image_name(value: object) -> ImageName:

@@ -95,6 +95,10 @@ class Faults:
         text = text if len(path) < 2 else f"{text} ({dotted(path)})"
         self._found.append((at, f"{self._source} line {at}: {text}" if at else f"{self._source}: {text}"))
 
+    def include(self, lines: Iterable[str], path: Path) -> None:
+        """Faults of another file that ``path`` names, as they stand."""
+        self._found += [(self.line(path), text) for text in lines]
+
     def written(self, path: Path) -> bool:
         """Whether the file has this key, be it with a value that was refused."""
         return path in self._lines

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
 from pierhead.boot import config_values_gates as gate_values
+from pierhead.boot import config_values_naming as naming_values
 from pierhead.boot import config_values_tags as tag_values
 from pierhead.boot import config_values_vault as vault_values
 from pierhead.boot.settings import (
@@ -31,7 +32,9 @@ from pierhead.boot.settings import (
 )
 from pierhead.domain import limits
 from pierhead.domain.access import Right
+from pierhead.domain.catalogue import NEAR_MAX
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.naming import Action, NamePattern, NamingRule
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.trust import Wanted
 
@@ -46,6 +49,7 @@ _TOKEN_MIN: Final = f"{limits.TOKEN_SECONDS_MIN}s"
 _TOKEN_MAX: Final = f"{limits.TOKEN_SECONDS_MAX // 3600}h"
 _TRUST: Final = TrustSettings(name="defaults", issuer="", audiences=())
 _AUDIT: Final = AuditSettings()
+_NAMING: Final = NamingRule(name="defaults")
 _PROMOTION: Final = PromotionSettings()
 _BOARD: Final = BoardSettings()
 _ABSENT_MAX: Final = f"{limits.ABSENT_SECONDS_MAX}s"
@@ -190,6 +194,17 @@ class ServiceShape(Shape):
     description: Annotated[str, PlainValidator(values.text)] = ""
 
 
+class NamingShape(Shape):
+    name: Annotated[str, PlainValidator(values.text)] = ""
+    pattern: Annotated[tuple[NamePattern, ...], PlainValidator(naming_values.name_patterns)] = _NAMING.patterns
+    near: Annotated[int, PlainValidator(values.count(1, NEAR_MAX))] | None = None
+    action: Annotated[str, PlainValidator(values.choice(one.value for one in Action))] = _NAMING.action.value
+    message: Annotated[str, PlainValidator(values.text)] = ""
+    suggestion: Annotated[str, PlainValidator(values.text)] = ""
+    hint: Annotated[str, PlainValidator(values.text)] = ""
+    repositories: tuple[Annotated[str, PlainValidator(values.repository_pattern)], ...] = ("*",)
+
+
 class TagRuleShape(Shape):
     branch: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
     merge_request: Annotated[tuple[str, ...], PlainValidator(tag_values.refs)] = ()
@@ -298,7 +313,8 @@ class TopShape(Shape):
     passwords: PasswordsShape = PasswordsShape()
     anonymous: Annotated[str, PlainValidator(values.choice(("none", "pull")))] = "none"
     tokens: TokensShape = TokensShape()
-    services: dict[str, object] = {}
+    services: Annotated[dict[str, object] | Path, PlainValidator(naming_values.services)] = {}
+    naming: tuple[object, ...] = ()
     tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
@@ -332,6 +348,7 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     VaultShape,
     PasswordsShape,
     ServiceShape,
+    NamingShape,
     TagRuleShape,
     TrustShape,
     TrustRuleShape,

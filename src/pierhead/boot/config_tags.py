@@ -111,6 +111,6 @@ def load_release(path: FilePath) -> Release:
             faults.add(where, sentence, line=line)
     wanted = {key: tree.root[key] for (key,) in _WANTED if key in tree.root}
     top = fit(TopShape, wanted, (), faults, tree.lines) or TopShape()
-    found = Release(strategy(top, None, faults, tree.lines), services_of(top, faults, tree.lines))
+    found = Release(strategy(top, None, faults, tree.lines), services_of(top, faults, tree.lines)[0])
     faults.raise_if_any()
     return found

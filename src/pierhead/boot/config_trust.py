@@ -100,7 +100,7 @@ class _Written:
     def _check(self, path: Path, shape: TrustRuleShape) -> None:
         if not shape.rights:
             self.faults.add((*path, "rights"), "is empty. Give at least one right.")
-        changing = [right.value for right in shape.rights if right is not Right.PULL]
+        changing = [right.value for right in shape.rights if right not in (Right.PULL, Right.REPORT_RUNNING)]
         for key in ("repositories", "images"):
             if changing and not self.faults.written((*path, key)):
                 self.faults.add(path, f"lacks `{key}`: a rule that gives {changing[0]} says where.")

@@ -5,7 +5,7 @@ Nobody needs it to push or pull, so ``main_port`` imports this module, and all t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from pierhead import __version__
 from pierhead.actions.measure_storage import StorageGauge
@@ -13,6 +13,7 @@ from pierhead.boot.board import plan_of
 from pierhead.boot.web import site_of, web_of
 from pierhead.boot.wire import House
 from pierhead.domain.board import BoardPlan
+from pierhead.domain.names import RepositoryName
 from pierhead.faces.ops.app import Ops
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
@@ -66,6 +67,10 @@ class ForPeople:
     async def proxies(self) -> Sequence[ProxyStatus]:
         """As all workers see them together."""
         return (await self._ops.total()).reading.proxies
+
+    def hosts(self) -> Iterable[tuple[str, RepositoryName | None]]:
+        """By either address."""
+        return [(address, one.repository) for one in self.listening() for address in (one.listen, one.external)]
 
     def why_not_ready(self) -> str | None:
         """None if all is well."""

@@ -19,6 +19,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
 from pierhead.domain.names import RepositoryName, Tag
+from pierhead.domain.naming import NamingRule
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.promotion import POINTER, WAIT_SECONDS, Train
 from pierhead.domain.promotion import Stage as Stage
@@ -287,6 +288,7 @@ class Settings:
     vault: VaultSection | None = None
     grace_seconds: int = 3600
     services: Catalogue = field(default_factory=Catalogue)
+    naming: tuple[NamingRule, ...] = ()
     tags: Strategy = BUILT_IN
     trust: Mapping[str, TrustSettings] = field(default_factory=dict)
     anonymous: str = "none"

@@ -32,13 +32,15 @@ def board() -> None:
 @click.option("--service", "services", multiple=True, help="Only this service or image; several times for several.")
 @click.option("--stage", "stages", multiple=True, help="Only this stage; several times for several.")
 @click.option("--differs", is_flag=True, help="Only where the stages do not all hold the same.")
+@click.option("--strays", is_flag=True, help="Only where something runs that its stage does not hold now.")
 @click.option("--limit", type=click.IntRange(1), help="How many rows at most.")
 @talks
 def list_board(
-    talk: Talk, services: tuple[str, ...], stages: tuple[str, ...], differs: bool, limit: int | None
+    talk: Talk, services: tuple[str, ...], stages: tuple[str, ...], differs: bool, strays: bool, limit: int | None
 ) -> None:
     """Show the board: a row for each service, a column for each stage; between them, what is newer in the left one."""
-    query = {"service": ",".join(services), "stage": ",".join(stages), "differs": "true" if differs else ""}
+    query = {"service": ",".join(services), "stage": ",".join(stages)}
+    query |= {"differs": "true" if differs else "", "strays": "true" if strays else ""}
     found = talk.client.pages("board", most=limit, **query)
     if talk.as_json:
         talk.list(found, (), "")
@@ -61,6 +63,8 @@ def columns(rows: Sequence[Json]) -> Iterator[Column]:
             yield Column("", _cell(name, lambda stage, how: sign(stage) or (" " if how.terminal else "")))
         yield Column(name.upper(), _held(name, lambda held, how: clean(held["tag"])))
         yield Column("AGE", _held(name, lambda held, how: ago(held["since"], how)), 1)
+    if any(row["runs"] for row in rows):
+        yield Column("RUNS", runs)
     for name in names:
         title = name.upper()
         yield Column(f"{title} COMMIT", _held(name, _commit), 3)
@@ -78,6 +82,46 @@ def sign(stage: Json) -> str:
     if gate["state"] == "newer":
         return f"->{gate['newer']}" if gate["newer"] < 100 else "->99+"
     return _SIGNS.get(gate["state"], clean(gate["state"]))
+
+
+def runs(item: Json, how: Look) -> str:
+    """``ok 12/12`` for the last stage that clusters run; ``! 2 of 9 on 0.30.4``, and that of other stages where
+    something is to be said of them."""
+    stages = list(dict.fromkeys(one["stage"] for one in item["stages"]))
+    told = [
+        (stage, _runs_of([one for one in item["runs"] if one["stage"] == stage], stage, how))
+        for stage in stages
+        if any(one["stage"] == stage for one in item["runs"])
+    ]
+    if not told:
+        return ""
+    last = told[-1][0]
+    return ", ".join(
+        text if stage == last else f"{clean(stage)} {text}"
+        for stage, text in reversed(told)
+        if stage == last or not text.startswith("ok ")
+    )
+
+
+def _runs_of(found: Sequence[Json], stage: str, how: Look) -> str:
+    fresh = [one for one in found if not one["stale"]]
+    if not fresh:
+        return f"silent {ago(max(one['reported'] for one in found), how)}"
+    whole = sum(one["count"] for one in fresh)
+    strays: dict[str, int] = {}
+    for one in fresh:
+        if one["state"] != "current":
+            strays[_stray(one, stage)] = strays.get(_stray(one, stage), 0) + one["count"]
+    if not strays:
+        return f"ok {whole}/{whole}"
+    return "! " + ", ".join(f"{count} of {whole} on {name}" for name, count in strays.items())
+
+
+def _stray(one: Json, stage: str) -> str:
+    name = clean(one["tag"]) or clean(one["digest"])[7:15] or "an unknown digest"
+    if one["state"] == "absent":
+        return f"{name}, not in {clean(stage)}"
+    return f"{name}, digest unknown" if one["state"] == "unknown" else name
 
 
 def moving(item: Json) -> str:

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "reject": "pierhead.cli.promotions:reject",
     "repositories": "pierhead.cli.repositories:repositories",
     "roles": "pierhead.cli.roles:roles",
+    "running": "pierhead.cli.running:running",
     "serve": "pierhead.cli.serve:serve",
     "status": "pierhead.cli.status:status",
     "tag": "pierhead.cli.tag:tag",

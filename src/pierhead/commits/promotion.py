@@ -155,14 +155,13 @@ def _carry_out(tx: Tx, move: Move, found: Plan, target: ImageId, number: Promoti
     if move.kind is not Kind.BACK:
         members = [one.id for one in found.members]
         tx.graph.give(root.source, target, members)
-        _give_fallback_tags(tx, root.source, target, members, event)
+        give_fallback_tags(tx, root.source, target, tx.graph.fallback(root.source, members), event)
         for tag in root.tags:
             _write_tag(tx, move, target, tag, root.manifest, root.writing, event, root.digest)
     if move.target.stage is not None and move.before is not None:
         point(tx, target, root.manifest, root.tags, move, number, event)
     if move.follow and move.kind is not Kind.BACK:
-        subjects = [one.digest for one in found.members if one.below]
-        tx.pointers.follow(root.source, subjects, target, number)
+        tx.pointers.follow(root.source, [one.digest for one in found.members], target, number)
     row = _row(tx, number)
     move.on_done(tx, Done(move, row, votes, root.source, target, root.manifest, found.members, event))
 
@@ -200,12 +199,11 @@ def _write_tag(
             assert_never(claim)
 
 
-def _give_fallback_tags(
-    tx: Tx, source: ImageId, target: ImageId, members: Sequence[ManifestId], event: EventId
+def give_fallback_tags(
+    tx: Tx, source: ImageId, target: ImageId, found: Sequence[tuple[Tag, ManifestId]], event: EventId
 ) -> None:
     """Tags under which clients keep signatures go along. One that the target has with something that the source never
     had was made there, and stays."""
-    found = tx.graph.fallback(source, members)
     held = tx.tags.held(target, [tag for tag, _ in found])
     for tag, manifest in found:
         own = held.get(tag)

@@ -45,10 +45,10 @@ def plan(tx: Tx, move: Move, votes: Sequence[Vote] = (), number: int = 0) -> Pla
     taken = _taken(tx, move, found)
     members = tx.graph.reach(found.source, found.manifest, limits.PROMOTION_MANIFESTS_MAX)
     if len(members) > limits.PROMOTION_MANIFESTS_MAX:
-        raise PromotionTooLarge(move.image, found.digest, limits.PROMOTION_MANIFESTS_MAX)
+        raise PromotionTooLarge(move.image, found.digest, limits.PROMOTION_MANIFESTS_MAX, move.target.said)
     if lacking := tx.graph.lacking(found.source, [one.id for one in members]):
         told = [f"the {kind} {digest} is missing or damaged" for digest, kind in lacking]
-        raise PromotionIncomplete(move.image, found.digest, move.source.name, told)
+        raise PromotionIncomplete(move.image, found.digest, move.source.name, told, move.target.said)
     gates = () if move.target.stage is None else move.target.stage.gates
     verdicts = judge(gates, _facts(tx, move, found, gates, members, votes, number))
     current = None if found.target is None else tx.pointers.now(found.target)
@@ -111,7 +111,8 @@ def _repeated(tx: Tx, move: Move, found: Found) -> PromotionRow | None:
     that: a job that is run again must not take a stage back to an older image."""
     if found.target is None:
         return None
-    waits = tx.promotions.waiting(found.target, found.digest, found.tags)
+    by_push = move.kind in (Kind.COPY, Kind.SUFFIX)
+    waits = None if by_push else tx.promotions.waiting(found.target, found.digest, found.tags)
     if waits is not None:
         return waits
     if move.kind is Kind.BACK:

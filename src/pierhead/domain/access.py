@@ -25,6 +25,7 @@ class Right(enum.Enum):
     DELETE = "delete"
     PROMOTE = "promote"
     READ_AUDIT = "read audit"
+    REPORT_RUNNING = "report running"
     OPERATE = "operate"
     ADMINISTER = "administer"
 
@@ -141,6 +142,7 @@ _RIGHTS_OF_ROLE: Final = {
     "promoter": frozenset({Right.PULL, Right.PROMOTE}),
     "auditor": frozenset({Right.READ_AUDIT}),
     "operator": frozenset({Right.OPERATE}),
+    "reporter": frozenset({Right.REPORT_RUNNING}),
     "admin": ALL_RIGHTS,
 }
 BUILT_IN_ROLES: Final = tuple(_RIGHTS_OF_ROLE)

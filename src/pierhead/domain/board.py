@@ -16,6 +16,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.patterns import VERSION, Patterns, TagPatterns
 from pierhead.domain.provenance import Facts, Seen
+from pierhead.domain.running import Runs, RunState
 
 NEWER_MAX: Final = 100
 """More than so many are not counted."""
@@ -131,16 +132,23 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the board; ``cells`` are the stages that the account may see, in the order of promotion."""
+    """One line of the board; ``cells`` are the stages that the account may see, in the order of promotion; ``runs`` is
+    what clusters of these stages run of the image."""
 
     service: Service
     cells: Sequence[Cell]
+    runs: Sequence[Runs] = ()
 
     @property
     def differs(self) -> bool:
         """Whether a stage holds something else than the one before it."""
         quiet = (GateState.EQUAL, GateState.NOTHING)
         return any(cell.gate is not None and cell.gate.state not in quiet for cell in self.cells)
+
+    @property
+    def strays(self) -> bool:
+        """Whether something runs that its cluster's stage does not hold now."""
+        return any(one.state in (RunState.OTHER, RunState.ABSENT) for one in self.runs)
 
 
 def newest(candidates: Sequence[Standing]) -> Standing | None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from pierhead.domain.access import Principal, Right, Rule, Rules
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.naming import Judgement, Naming
 from pierhead.domain.policy import Writing
 from pierhead.domain.refusals import Refusal
+from pierhead.domain.refusals_names import NameRefused
 from pierhead.domain.roles import in_words
 
 
@@ -207,6 +209,18 @@ def tag_step(subject: Subject, repository: RepositoryName, image: ImageName, tag
     ]
     told = "; ".join(f"role {role} gives {in_words(rule)}" for role, rule in rules)
     return Step(tag, f"{who.name} may not push the tag {tag}: {told}.", Verdict.NO)
+
+
+def name_step(naming: Naming, image: ImageName, found: Judgement | NameRefused | None) -> Step:
+    """Which rule for names decided; ``found`` is what it warns of or refuses."""
+    if isinstance(found, NameRefused):
+        return Step(found.rule, f"The rule {found.rule} for names refuses it: {found.message}", Verdict.NO)
+    if found is not None:
+        return Step(found.rule, f"The rule {found.rule} for names warns: {found.sentence}")
+    service = naming.catalogue.of_image(image)
+    if service is not None:
+        return Step("naming", f"{image} is the image of the service {service.name}, and so rightly called.")
+    return Step("naming", f"No rule for names refuses {image}, or warns of it.")
 
 
 def policy_step(repository: RepositoryName, writing: Writing, tag: Tag | None, held: str | None) -> Step:

@@ -86,6 +86,10 @@ FORM_FIELDS_MAX: Final = 64
 OWN_PATH_CHARACTERS_MAX: Final = 1_024
 RULES_MAX: Final = 100
 PATTERNS_MAX: Final = 100
+NAMING_RULES_MAX: Final = 200
+NAME_PATTERN_WILD_MAX: Final = 3
+NAME_CORRECTIONS_MAX: Final = 3
+NAMES_JUDGED_MAX: Final = 4_096
 REST_BODY_BYTES_MAX: Final = 64 * KIB
 PASSWORD_CHARACTERS_MIN: Final = 12
 PASSWORD_CHARACTERS_MAX: Final = 1024
@@ -150,6 +154,10 @@ AUDIT_HEAD_SECONDS: Final = 60
 FACTS_KEPT_MAX: Final = 4_096
 BOARD_TAGS_LOOKED_AT: Final = 16
 BOARD_NAMES_MAX: Final = 100
+# What a cluster reports; `kubectl get pods -o json` has about 10 KiB for each pod.
+RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
+RUNNING_ENTRIES_MAX: Final = 20_000
+RUNNING_SHOWN_MAX: Final = 200
 
 # What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
 SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB

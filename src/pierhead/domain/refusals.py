@@ -314,10 +314,11 @@ class RepositoryReadOnly(Refusal):
 
 class WrongPort(Refusal):
     """A push to a group or a proxy. ``port`` is the wrong one, None if it was named by path; ``right`` is
-    host:port/image, empty if the account may push nowhere."""
+    host:port/image, empty if the account may push nowhere; ``why`` says what is wrong with the name as well."""
 
-    def __init__(self, repository: str, port: int | None, right: str) -> None:
+    def __init__(self, repository: str, port: int | None, right: str, why: str = "") -> None:
         wrong = f"{repository} takes no pushes." if port is None else f"This port ({port}) is for pulling."
+        wrong += _behind(why)
         there = f"Push to {right}." if right else "There is no repository that you may push to."
         super().__init__(f"{wrong} {there}", repository=repository, push_to=right)
 

@@ -7,6 +7,7 @@ everything else 409. Each lists every gate that is shut.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pierhead.domain.refusals import Refusal, shown
 
@@ -45,21 +46,27 @@ class PromotionGatesShut(Refusal):
 class PromotionIncomplete(Refusal):
     """The image cannot be pulled whole where it is."""
 
-    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str]) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, repository: str, missing: Sequence[str], where: str) -> None:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         super().__init__(
             f"{image}@{digest} is not whole in {repository}: {named}. Push the image there again, then promote it.",
             digest=digest,
+            to=where,
             missing=list(missing),
         )
 
 
 class PromotionTooLarge(Refusal):
-    def __init__(self, image: str, digest: str, limit: int) -> None:
+    told = True
+
+    def __init__(self, image: str, digest: str, limit: int, where: str) -> None:
         super().__init__(
             f"More than {limit} manifests hang on {image}@{digest}, which is all that go along at once. "
             "Delete signatures and reports that are not needed any more.",
             digest=digest,
+            to=where,
             limit=limit,
         )
 
@@ -135,3 +142,13 @@ class IdempotencyKeyTaken(Refusal):
         super().__init__(
             f"The Idempotency-Key `{shown(key)}` was sent with another request before. Send a new one.", key=shown(key)
         )
+
+
+RECORDED: Final = (
+    PromotionForbidden,
+    PromotionUnproven,
+    PromotionGatesShut,
+    PromotionIncomplete,
+    PromotionTooLarge,
+)
+"""Those that are an event of their own."""

@@ -119,7 +119,7 @@ def in_words(rule: Rule) -> str:
     """``pull and push on orchestrator/* in docker-hosted-dev, under tags 1.*``: continues "may"."""
     rights = [right.value for right in Right if right in rule.rights]
     text = _listed(rights, "and")
-    if rule.rights <= {Right.READ_AUDIT, Right.OPERATE, Right.ADMINISTER}:
+    if rule.rights <= {Right.READ_AUDIT, Right.REPORT_RUNNING, Right.OPERATE, Right.ADMINISTER}:
         return text
     if rule.rights == frozenset(Right):
         text = "everything"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pierhead.domain.names import Tag
@@ -70,21 +70,23 @@ class Strategy:
     """Rules in the order of asking: the first that fits a pipeline names its tags."""
 
     rules: tuple[TagRule, ...]
+    _moving: Mapping[str, TagClass] = field(init=False, repr=False, compare=False)
+    _lasting: Sequence[tuple[TagPatterns, TagClass]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        moving = {tag: TagClass(rule.name, moving=True) for rule in reversed(self.rules) for tag in rule.moving}
+        object.__setattr__(self, "_moving", moving)  # what lists of thousands of tags are told by is made once
+        object.__setattr__(self, "_lasting", [(rule.tags, TagClass(rule.name, moving=False)) for rule in self.rules])
 
     @property
     def moving(self) -> frozenset[str]:
         """Tags that move; they count as such even where a pattern of another rule meets them."""
-        return frozenset(tag for rule in self.rules for tag in rule.moving)
+        return frozenset(self._moving)
 
     def class_of(self, tag: str) -> TagClass | None:
         """None for a tag that no rule makes."""
-        for rule in self.rules:
-            if tag in rule.moving:
-                return TagClass(rule.name, moving=True)
-        for rule in self.rules:
-            if rule.tags.meets(tag):
-                return TagClass(rule.name, moving=False)
-        return None
+        found = self._moving.get(tag)
+        return found or next((made for patterns, made in self._lasting if patterns.meets(tag)), None)
 
 
 BUILT_IN: Final = Strategy(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pierhead.commits.promotion_values import End, OnDone, RolesOf, nobody
+from pierhead.commits.promotion_plan import resolve
+from pierhead.commits.promotion_values import End, Move, OnDone, RolesOf, nobody
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Signed
 from pierhead.domain.names import ImageName, RepositoryName
-from pierhead.domain.promotion import Train
+from pierhead.domain.promotion import Kind, Train
+from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.ports.signatures import NoSignatures, Signatures, Subject
 
@@ -39,12 +41,51 @@ class Rails:
         stage = None if target.stage is None else self.train.before(target.stage)
         return None if stage is None else self.end(stage.repository)
 
+    def move(
+        self,
+        image: ImageName,
+        source: RepositoryName,
+        target: RepositoryName,
+        account: str,
+        kind: Kind = Kind.PROMOTION,
+        *,
+        follow: bool = False,
+    ) -> Move:
+        """A promotion with all that the configuration says about it; what is asked for is put in by the caller."""
+        end = self.end(target)
+        return Move(
+            image=image,
+            source=end if kind is Kind.BACK else self.end(source),
+            target=end,
+            account=account,
+            roles_of=self.roles_of,
+            before=self.before(end),
+            kind=kind,
+            follow=follow or (end.stage is not None and end.stage.follow),
+            wait=self.train.wait * 1_000_000,
+            pointer=self.train.pointer,
+            on_done=self.on_done,
+        )
+
     def signed_gates(self, target: End) -> Sequence[Signed]:
         """Those of the target's gates that are about signatures."""
         gates = () if target.stage is None else target.stage.gates
         return [gate for gate in gates if isinstance(gate, Signed)]
 
-    async def vouched(self, source: End, target: End, image: ImageName, digest: Digest) -> Mapping[Signed, str | None]:
-        """What is wrong with the signatures on ``digest`` in the source, for each gate. Raises Unavailable."""
-        subject = Subject(source.id, source.name, image, digest)
-        return {gate: await self.signatures.wrong(subject, gate.keys) for gate in self.signed_gates(target)}
+    async def vouched(self, move: Move, digest: Digest) -> Move:
+        """With what is wrong with the signatures on ``digest`` in the source, for each gate that asks; as it was where
+        none does. Raises Unavailable."""
+        gates = self.signed_gates(move.target)
+        if not gates:
+            return move
+        subject = Subject(move.source.id, move.source.name, move.image, digest)
+        wrong = {gate: await self.signatures.wrong(subject, gate.keys) for gate in gates}
+        return replace(move, pinned=digest, vouched=wrong)
+
+    async def looked_at(self, store: Store, move: Move) -> Move:
+        """The same for the digest that ``move`` comes to now: signatures are checked before the transaction, and a tag
+        that moves in between is refused in it. Raises Unavailable, and what ``commits.promotion_plan`` raises."""
+        if not self.signed_gates(move.target):
+            return move
+        found = await store.write(lambda tx: resolve(tx, move), durable=False)
+        return await self.vouched(move, found.digest)

@@ -6,12 +6,14 @@ The table is a value: it is replaced whole when the configuration changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
-from pierhead.domain.refusals import RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
+from pierhead.domain.naming import Judgement, Naming
+from pierhead.domain.refusals import Denied, RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
+from pierhead.domain.refusals_names import NameRefused
 from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
@@ -79,7 +81,7 @@ class Leaf:
 class Table:
     """All repositories; ``main`` is host:port of the main port as people reach it. ``rails`` are the stages, and what
     promotion needs to know besides; ``stages`` are their names with their repositories, in the order of promotion.
-    ``tags`` tells what a tag is."""
+    ``tags`` tells what a tag is; ``naming`` holds for what is pushed."""
 
     def __init__(
         self,
@@ -87,8 +89,10 @@ class Table:
         main: str,
         rails: Rails | None = None,
         tags: Strategy = BUILT_IN,
+        naming: Naming | None = None,
     ) -> None:
         self.tags = tags
+        self.naming = Naming() if naming is None else naming
         self.rails = Rails() if rails is None else rails
         self.stages = tuple((stage.name, stage.repository) for stage in self.rails.train.stages)
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
@@ -110,7 +114,8 @@ class Table:
             return entry
         if entry.writable is not None:
             return self.entries[entry.writable]
-        raise WrongPort(entry.name, port, self._push_address(entry, who, image))
+        right, why = self._push_address(entry, who, image)
+        raise WrongPort(entry.name, port, right, why)
 
     def for_push(
         self, entry: Entry, who: Principal, image: ImageName, reference: str, port: int | None
@@ -123,7 +128,31 @@ class Table:
         target = self.hosted_for_push(entry, who, image, port)
         if target.stage and not who.may_ask(Right.PUSH, target.name, image):
             raise StageFilledByPromotion(target.name, image, reference, target.stage)
-        return target, require(who, Right.PUSH, target.name, image)
+        try:
+            return target, require(who, Right.PUSH, target.name, image)
+        except Denied as refusal:
+            found = self.naming.judge(target.name, image)
+            if found is None or not found.refuses or not self._may_be_told(found, who, target):
+                raise
+            raise Denied(who.name, "push to", f"{target.name}/{image}", found.sentence) from refusal
+
+    def judge_name(self, who: Principal, target: Entry, image: ImageName) -> Judgement | None:
+        """What the rules for names say of a push that the account may make; what is only warned about. The right name
+        is told to an account that may push to it.
+
+        Raises NameRefused.
+        """
+        found = self.naming.judge(target.name, image)
+        if found is None:
+            return None
+        if not self._may_be_told(found, who, target):
+            found = replace(found, right=None, hint="")
+        if found.refuses:
+            raise NameRefused(target.name, image, found.rule, found.sentence, found.right or "")
+        return found
+
+    def _may_be_told(self, found: Judgement, who: Principal, target: Entry) -> bool:
+        return found.right is not None and who.may_ask(Right.PUSH, target.name, found.right)
 
     def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
         """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""
@@ -141,16 +170,21 @@ class Table:
             return f"Docker Hub images come from {group.external}/{image}{joint}{reference}."
         return ""
 
-    def _push_address(self, entry: Entry, who: Principal, image: ImageName) -> str:
+    def _push_address(self, entry: Entry, who: Principal, image: ImageName) -> tuple[str, str]:
+        """Where the account may push the image, under its right name, empty for nowhere; and why not under the name
+        that was said, if so."""
         below = self._below(entry)
         if entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        hosted = [e for e in below if e.kind == "hosted" and who.may_ask(Right.PUSH, e.name, image)]
-        for member in hosted:
-            if member.external is not None:
-                return f"{member.external}/{image}"
-        return f"{self.main}/{hosted[0].name}/{image}" if hosted else ""
+        named = [(e, self.naming.meant(e.name, image)) for e in below if e.kind == "hosted"]
+        hosted = [(e, name) for e, name in named if who.may_ask(Right.PUSH, e.name, name)]
+        if not hosted:
+            return "", ""
+        member, name = next((pair for pair in hosted if pair[0].external is not None), hosted[0])
+        found = self.naming.judge(member.name, image)
+        why = found.why if found is not None and name != image else ""
+        return f"{member.external or f'{self.main}/{member.name}'}/{name}", why
 
     def _below(self, entry: Entry) -> list[Entry]:
         """Members, nested ones too, groups among them, in the order in which they are asked."""
@@ -182,6 +216,13 @@ class Table:
             return
         for name in entry.members:
             yield from self._leaves(self.entries[name], who, (*reserves, entry.reserve))
+
+    def every_leaf(self, entry: Entry, reserves: tuple[Reserve, ...] = ()) -> Iterator[Leaf]:
+        """The same for nobody in particular: nothing of what they hold may be told."""
+        if entry.kind != "group":
+            yield Leaf(entry, reserves)
+        for name in entry.members:
+            yield from self.every_leaf(self.entries[name], (*reserves, entry.reserve))
 
     def hosted_below(self, entry: Entry, who: Principal, image: ImageName) -> list[Hosted]:
         """The hosted repositories that a group holds and in which the account may see the image, each once, in their

@@ -11,7 +11,9 @@ import apsw
 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.domain.board import BoardRules, Standing
+from pierhead.domain.build_cache import CACHE_CONFIG
 from pierhead.domain.digest import Digest
+from pierhead.domain.manifest import DOCKER_LIST, OCI_INDEX
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.provenance import Seen, seen_of
 from pierhead.ports.metadata.board import Arrival
@@ -20,9 +22,11 @@ from pierhead.ports.metadata.values import BlobRow
 _IMAGE: Final = """
 (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
 """
-# BuildKit's cache is a manifest with this config, or an index that names one and no platform's image (moby/buildkit,
-# cache/remotecache/v1/spec.go).
-CACHE_TYPES: Final = "application/vnd.buildkit.cacheconfig*"
+# BuildKit's cache by its content (``domain.build_cache``): a manifest with this config, or an index that lists it.
+_IS_CACHE: Final = f"""
+(m.artifact_type='{CACHE_CONFIG}' OR (m.media_type IN ('{OCI_INDEX}', '{DOCKER_LIST}') AND EXISTS
+ (SELECT 1 FROM manifest_bodies b WHERE b.manifest_id=m.id AND instr(b.body, CAST('"{CACHE_CONFIG}"' AS BLOB))>0)))
+"""
 
 
 def candidates(patterns: int) -> str:
@@ -31,7 +35,7 @@ def candidates(patterns: int) -> str:
 SELECT t.name, t.digest, m.media_type, t.since, t.account, t.event
 FROM tags t CROSS JOIN manifests m ON m.id=t.manifest_id
 WHERE t.image_id={_IMAGE} AND t.until IS NULL {_unmet("t.name", patterns, 4)}
-AND m.artifact_type NOT GLOB '{CACHE_TYPES}'
+AND NOT {_IS_CACHE}
 ORDER BY t.since DESC, t.id DESC LIMIT ?3
 """
 
@@ -42,7 +46,7 @@ def newer(patterns: int) -> str:
 SELECT count(DISTINCT digest) FROM (
     SELECT t.digest FROM tags t CROSS JOIN manifests m ON m.id=t.manifest_id
     WHERE t.image_id={_IMAGE} AND t.until IS NULL AND t.since>?3 {_unmet("t.name", patterns, 5)}
-    AND m.artifact_type NOT GLOB '{CACHE_TYPES}'
+    AND NOT {_IS_CACHE}
     ORDER BY t.since DESC LIMIT ?4)
 """
 

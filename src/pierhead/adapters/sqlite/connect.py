@@ -12,7 +12,7 @@ from typing import Final
 
 import apsw
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 _SQLITE_OLDEST: Final = 3_051_003
 _APPLICATION_ID: Final = 0x50494552  # "PIER"
 

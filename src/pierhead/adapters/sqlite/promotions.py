@@ -13,6 +13,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.promotions import (
     WAITING,
+    Follower,
     Held,
     NewPromotion,
     PointerRow,
@@ -20,7 +21,7 @@ from pierhead.ports.metadata.promotions import (
     PromotionRow,
     Vote,
 )
-from pierhead.ports.metadata.values import ImageId, ManifestId
+from pierhead.ports.metadata.values import ImageId, ManifestId, RepositoryId
 
 _SELECT: Final = """
 SELECT p.id, p.kind, p.state, t.name, p.source_id, sr.name, p.source_stage, p.target_id, tr.name, p.target_stage,
@@ -34,13 +35,17 @@ WAITS: Final = f"{_SELECT} WHERE p.state='waiting' AND p.target_id=? AND p.diges
 LAST_DONE: Final = f"""{_SELECT} WHERE p.target_id=? AND p.digest=? AND p.state='done' AND p.tags=? AND p.kind<>'back'
 ORDER BY p.id DESC LIMIT 1"""
 DUE: Final = f"{_SELECT} WHERE p.state='waiting' AND p.expires<=? ORDER BY p.expires LIMIT ?"
+ANY_DUE: Final = "SELECT 1 FROM promotions WHERE state='waiting' AND expires<=? LIMIT 1"
 _VOTES: Final = "SELECT account, at, approved, comment FROM promotion_votes WHERE promotion_id=? ORDER BY at, account"
 _POINTER: Final = "SELECT digest, tag, since, until, account, promotion_id FROM pointers"
 NOW: Final = f"{_POINTER} WHERE image_id=? AND until IS NULL"
 HISTORY: Final = f"{_POINTER} WHERE image_id=? ORDER BY since DESC LIMIT ?"
 EARLIER: Final = f"{_POINTER} WHERE image_id=?1 AND until IS NOT NULL AND digest<>?2 ORDER BY since DESC LIMIT 1"
 EVER: Final = f"{_POINTER} WHERE image_id=?1 AND digest=?2 ORDER BY since DESC LIMIT 1"
-FOLLOWERS: Final = "SELECT target_id FROM followed WHERE source_id=? AND subject=?"
+FOLLOWERS: Final = """
+SELECT f.target_id, r.id, r.name, f.promotion_id FROM followed f CROSS JOIN images i ON i.id=f.target_id
+CROSS JOIN repositories r ON r.id=i.repository_id WHERE f.source_id=? AND f.subject=?
+"""
 
 
 class _Moment(Protocol):
@@ -221,9 +226,12 @@ class SqlitePointers:
                 (source, subject.raw, target, promotion),
             )
 
-    def followers(self, source: ImageId, subject: Digest) -> Sequence[ImageId]:
+    def followers(self, source: ImageId, subject: Digest) -> Sequence[Follower]:
         """See the port."""
-        return [ImageId(target) for (target,) in self._execute(FOLLOWERS, (source, subject.raw))]
+        return [
+            Follower(ImageId(target), RepositoryId(repository), RepositoryName(name), PromotionId(promotion))
+            for target, repository, name, promotion in self._execute(FOLLOWERS, (source, subject.raw))
+        ]
 
 
 # --- for reports -----------------------------------------------------------------------------------------------------

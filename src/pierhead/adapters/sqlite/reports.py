@@ -11,9 +11,10 @@ from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.one import one
-from pierhead.adapters.sqlite.promotions import held_of, pointers_of, promotion_of, promotions_of
+from pierhead.adapters.sqlite.promotions import ANY_DUE, held_of, pointers_of, promotion_of, promotions_of
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.repositories import ROWS, repository_row
+from pierhead.adapters.sqlite.running import SqliteRunningReports
 from pierhead.adapters.sqlite.sessions import sessions_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -82,6 +83,7 @@ class SqliteReports:
         self._connection = connection
         self._execute = connection.execute
         self.board = SqliteBoard(connection)
+        self.running = SqliteRunningReports(connection)
 
     def totals(self) -> Totals:
         """Counts over everything."""
@@ -181,6 +183,10 @@ class SqliteReports:
     ) -> Sequence[PromotionRow]:
         """See the port."""
         return promotions_of(self._connection, before, limit, state, image, stage)
+
+    def promotions_due(self, now: int) -> bool:
+        """By the index of those that wait."""
+        return self._execute(ANY_DUE, (now,)).fetchone() is not None
 
     def held(self, repository: RepositoryName, images: Collection[ImageName] | None = None) -> Mapping[ImageName, Held]:
         """See the port."""

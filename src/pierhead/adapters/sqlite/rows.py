@@ -21,6 +21,7 @@ from pierhead.adapters.sqlite.repositories import (
     SqliteNotes,
     SqliteRepositories,
 )
+from pierhead.adapters.sqlite.running import SqliteRunning
 from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
 from pierhead.adapters.sqlite.uploads import SqliteUploads
@@ -98,6 +99,7 @@ class Transaction:
         self.access_tokens = SqliteAccessTokens(connection, self._moment)
         self.uses = SqliteUses(connection)
         self.refreshes = SqliteRefreshes(connection)
+        self.running = SqliteRunning(connection)
         self.promotions = SqlitePromotions(connection, self._moment)
         self.pointers = SqlitePointers(connection, self._moment)
         self.graph = SqliteGraph(connection, self._moment)

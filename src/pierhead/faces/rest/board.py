@@ -8,6 +8,7 @@ from pierhead.domain.board import Cell, Gate, Moving, Row
 from pierhead.domain.names import ImageName
 from pierhead.domain.provenance import NO_FACTS, Seen
 from pierhead.domain.refusals import NameInvalid, QueryInvalid
+from pierhead.domain.running import Runs
 from pierhead.faces.rest.call import Call, cursor_of
 from pierhead.faces.rest.shapes import Json, instant, page
 
@@ -15,7 +16,7 @@ from pierhead.faces.rest.shapes import Json, instant, page
 async def board(call: Call) -> Json:
     """Services by stages."""
     plan = call.server.plan
-    wanted = Wanted(_names(call), _stages(call), _flag(call, "differs"))
+    wanted = Wanted(_names(call), _stages(call), _flag(call, "differs"), _flag(call, "strays"))
     try:
         rows, following = await show_board(
             call.parts, plan, call.server.facts, call.who, wanted, call.cursor(), call.limit()
@@ -76,6 +77,23 @@ def _row(row: Row) -> Json:
         "owner": row.service.owner or None,
         "differs": row.differs,
         "stages": [_cell(cell) for cell in row.cells],
+        "strays": row.strays,
+        "runs": [_runs(one) for one in row.runs],
+    }
+
+
+def _runs(one: Runs) -> Json:
+    return {
+        "cluster": one.cluster,
+        "stage": one.stage,
+        "namespace": one.namespace or None,
+        "workload": one.workload or None,
+        "count": one.count,
+        "state": one.state.value,
+        "tag": one.tag,
+        "digest": one.digest,
+        "reported": instant(one.reported),
+        "stale": one.stale,
     }
 
 

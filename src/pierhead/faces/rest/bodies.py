@@ -68,16 +68,21 @@ class Body:
 
 async def body_of(ask: Ask) -> Body:
     """Raises BodyInvalid, BodyTooLarge, EncodingRefused, Gone, TimeoutError."""
+    content = await content_of(ask, limits.REST_BODY_BYTES_MAX)
+    try:
+        return Body(decode(content))
+    except ManifestInvalid as refused:
+        raise BodyInvalid("", f"is not accepted: {refused.why}") from None
+
+
+async def content_of(ask: Ask, most: int) -> bytes:
+    """The bytes of a JSON body of at most ``most``, not parsed yet. Raises as ``body_of``."""
     encoding = ask.get("Content-Encoding")
     if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         raise EncodingRefused(encoding)
     if (ask.get("Content-Type") or "").partition(";")[0].strip().lower() != "application/json":
         raise BodyInvalid("", "has to be JSON, sent with `Content-Type: application/json`")
     try:
-        content = await ask.body(limits.REST_BODY_BYTES_MAX)
+        return await ask.body(most)
     except TooLarge as error:
-        raise BodyTooLarge(limits.REST_BODY_BYTES_MAX) from error
-    try:
-        return Body(decode(content))
-    except ManifestInvalid as refused:
-        raise BodyInvalid("", f"is not accepted: {refused.why}") from None
+        raise BodyTooLarge(most) from error

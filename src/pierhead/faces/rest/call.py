@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -64,6 +64,9 @@ class Server(Protocol):
     @property
     def plan(self) -> BoardPlan:
         """Stages, services and rules of the board, as the configuration has them."""
+
+    def hosts(self) -> Iterable[tuple[str, RepositoryName | None]]:
+        """host:port of every port, as it listens and as people reach it; None is the main one."""
 
     @property
     def facts(self) -> FactsShelf:

@@ -11,7 +11,9 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_running as c
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -77,6 +79,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.FormUnreadable: Problem(400, "form_unreadable", "Form not understood"),
     r.SignOnRefused: Problem(400, "sign_on_refused", "Single sign-on did not succeed"),
     r.MethodUnsupported: Problem(405, "method_unsupported", "Method not answered here"),
+    n.NameRefused: Problem(403, "name_refused", "Name is not used here"),
     t.TokenNotAccepted: Problem(401, "token_not_accepted", "Token not accepted", "Look at docs/ci-trust.md."),
     t.TokenNotTrusted: Problem(403, "token_not_trusted", "No trust rule fits", "Look at docs/ci-trust.md."),
     a.BodyInvalid: Problem(
@@ -92,6 +95,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    c.ClusterUnknown: Problem(404, "cluster_unknown", "No such cluster"),
     p.PromotionForbidden: Problem(
         403, "promotion_forbidden", "Not by this account", "Open the gates, or let somebody else ask."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pierhead.actions import decide_promotion as decide
@@ -17,7 +18,8 @@ from pierhead.faces.rest import shapes_promotion as shapes
 from pierhead.faces.rest.bodies import Body, body_of
 from pierhead.faces.rest.call import Call, cursor_of
 from pierhead.faces.rest.shapes import Json, page
-from pierhead.ports.metadata.promotions import DONE, EXPIRED, REJECTED, WAITING, Held, PromotionId, PromotionRow
+from pierhead.ports.metadata.promotions import DONE, EXPIRED, REJECTED, WAITING, Held, PromotionId, PromotionRow, Vote
+from pierhead.ports.metadata.reports import Reports
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry
 
@@ -28,6 +30,7 @@ async def ask(call: Call) -> Json:
     """Does it, or has it wait for approvals, or says what it would do. The same again is answered the same."""
     body = await body_of(call.ask)
     body.refuse_others(call.keys)
+    await call.desk.directory.fresh()
     image = ImageName.parse(body.text("image"))
     target = _hosted(call, "to", body.text("to"))
     call.ask.note["repository"], call.ask.note["image"] = target.name, image
@@ -73,15 +76,20 @@ async def promotion(call: Call) -> Json:
 
 async def one(call: Call, number: PromotionId) -> Json:
     """Raises PromotionUnknown, also for one that the account may not see."""
-    found = await call.parts.store.report(lambda reports: reports.promotion(number))
+    found, held = await call.parts.store.report(lambda reports: _whole(reports, number))
     if found is None or not sees(call, found[0]):
         raise PromotionUnknown(str(number))
     row, votes = found
-    held: Held | None = None
-    if row.target_stage:
-        at = await call.parts.store.report(lambda reports: reports.held(row.target_repository, [row.image]))
-        held = at.get(row.image)
     return {**shapes.promotion(row, votes, call.parts.clock.now()), "current": shapes.current(held)}
+
+
+def _whole(reports: Reports, number: PromotionId) -> tuple[tuple[PromotionRow, Sequence[Vote]] | None, Held | None]:
+    """One, and what its stage holds now."""
+    found = reports.promotion(number)
+    if found is None or not found[0].target_stage:
+        return found, None
+    row = found[0]
+    return found, reports.held(row.target_repository, [row.image]).get(row.image)
 
 
 def number_of(call: Call) -> PromotionId:
@@ -198,6 +206,7 @@ def _concerns(call: Call, entry: Entry) -> bool:
 async def approve(call: Call) -> Json:
     """Agrees. The last approval that was missing does it, in the same transaction."""
     row, body = await _waiting(call)
+    await call.desk.directory.fresh()
     put = require(call.who, Right.PROMOTE, row.target_repository, row.image)
     comment = comment_of(body, "comment")
     await decide.approve(call.parts.store, call.table.rails, row, put, comment, call.circumstances())

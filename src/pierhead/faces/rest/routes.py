@@ -5,77 +5,15 @@ An image's name contains slashes, so ``/-/`` ends it: no part of a name begins w
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.door.ask import Stream
-from pierhead.faces.rest import accounts, audit, board, house, images, login, promotions
-from pierhead.faces.rest.call import Call
+from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board
 from pierhead.faces.rest.explain import explain
-from pierhead.faces.rest.shapes import Json
+from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
+from pierhead.faces.rest.route import ROOT as ROOT
 
-ROOT: Final = "/api/v1"
-
-
-class Need(enum.Enum):
-    """What an account needs for a route; the sentence is for the reference."""
-
-    ACCOUNT = "any account; operators see more"
-    PULL = "leave to pull from the repository"
-    DELETE = "leave to delete from the repository (`admin`)"
-    PROMOTE = "leave to promote to the target, and to pull where it comes from"
-    SEE = "any account; it sees promotions of images that it may pull at one end"
-    OPERATE = "`operator` or `admin`"
-    OWN = "any account, about itself"
-    ADMINISTER = "`admin`"
-    AUDIT = "`auditor` or `admin`"
-    SEEN = "any account; what it may not pull is left out"
-    NOBODY = "nothing: it is how one logs in"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """Of the query, or a key of the body."""
-
-    name: str
-    says: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """``path`` stands behind ``ROOT``. ``{image}`` takes one part or more, every other name in braces just one. One
-    that is ``braked`` is answered to an address a few times a minute only."""
-
-    method: str
-    path: str
-    need: Need
-    verb: Callable[[Call], Awaitable[Json | Stream]]
-    says: str
-    parameters: tuple[Parameter, ...] = ()
-    pages: bool = False
-    body: tuple[Parameter, ...] = ()
-    status: int = 200
-    braked: bool = False
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What its body may have."""
-        return tuple(parameter.name for parameter in self.body)
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """Names of its parameters."""
-        return tuple(parameter.name for parameter in self.parameters)
-
-
-_LIMIT: Final = Parameter("limit", "how many entries, 1 to 1000; 100 without it")
-_CURSOR: Final = Parameter("cursor", "`next` of the page before")
-_PREFIX: Final = Parameter("prefix", "only names that begin with this")
-_PAGE: Final = (_PREFIX, _LIMIT, _CURSOR)
 _EVENTS: Final = (
     Parameter("account", "only what this account did"),
     Parameter("repository", "only what concerns this repository"),
@@ -83,11 +21,6 @@ _EVENTS: Final = (
     Parameter("kind", "only events of this kind, such as `push` or `login failed`"),
     Parameter("since", "from this instant on: RFC 3339, or a time ago such as `2h`"),
     Parameter("until", "before this instant"),
-)
-_BOARD: Final = (
-    Parameter("service", "only these services or images, with commas between them"),
-    Parameter("stage", "only these stages, with commas between them"),
-    Parameter("differs", "`true`: only rows whose stages do not all hold the same"),
 )
 _AFTER: Final = Parameter("after", "only events behind this number; without it and `since`, from now on")
 _IMAGES: Final = "/repositories/{repository}/images"
@@ -139,8 +72,8 @@ ROUTES: Final = (
     Route("GET", "/status", Need.ACCOUNT, house.status, "Version, readiness, ports; storage, upstreams and warnings."),
     Route("GET", "/repositories", Need.ACCOUNT, house.repositories, "The repositories that the account may read."),
     Route("GET", "/repositories/{repository}", Need.PULL, house.repository, "One repository."),
-    Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", _PAGE, pages=True),
-    Route("GET", f"{_IMAGE}/tags", Need.PULL, images.tags, "Tags of an image, by name.", _PAGE, pages=True),
+    Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", PAGE, pages=True),
+    Route("GET", f"{_IMAGE}/tags", Need.PULL, images.tags, "Tags of an image, by name.", PAGE, pages=True),
     Route("GET", f"{_IMAGE}/tags/{{tag}}", Need.PULL, images.by_tag, "One image, whole."),
     Route("DELETE", f"{_IMAGE}/tags/{{tag}}", Need.DELETE, images.delete_tag, "Deletes the tag; its manifest stays."),
     Route(
@@ -149,7 +82,7 @@ ROUTES: Final = (
         Need.PULL,
         images.history,
         "What the tag stood for, newest first, also after it was deleted.",
-        (_LIMIT,),
+        (LIMIT,),
     ),
     Route("GET", f"{_IMAGE}/manifests/{{digest}}", Need.PULL, images.by_digest, "One image by its digest, whole."),
     Route(
@@ -159,21 +92,11 @@ ROUTES: Final = (
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
     ),
-    Route(
-        "GET",
-        "/board",
-        Need.SEEN,
-        board.board,
-        "What stands in each stage of each service: services in the catalogue's order, then other images by name.",
-        (*_BOARD, _LIMIT, _CURSOR),
-        pages=True,
-    ),
+    *routes_board.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),
-    Route(
-        "GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *_PAGE[1:]), pages=True
-    ),
+    Route("GET", "/audit", Need.AUDIT, audit.events, "What happened, newest first.", (*_EVENTS, *PAGE[1:]), pages=True),
     Route(
         "GET",
         "/audit/stream",
@@ -277,7 +200,7 @@ ROUTES: Final = (
             Parameter("state", "`waiting`, `done`, `rejected` or `expired`"),
             Parameter("image", "only those of this image"),
             Parameter("to", "only those to this stage or repository"),
-            *_PAGE[1:],
+            *PAGE[1:],
         ),
         pages=True,
     ),

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName
+from pierhead.domain.naming import Judgement
 from pierhead.domain.refusals import (
     DeletionUnsupported,
     DigestInvalid,
@@ -19,6 +20,7 @@ from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.circumstances import circumstances
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.ids import RequestIds
+from pierhead.faces.v2.errors import quoted
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.table import Entry, Table
@@ -38,6 +40,8 @@ class Asked:
     image: ImageName
     item: str
     ids: RequestIds
+    warned: Judgement | None = None
+    """What a rule for names warns of."""
 
     @property
     def path(self) -> str:
@@ -47,14 +51,17 @@ class Asked:
             return f"/v2/{self.entry.name}/{self.image}"
         return f"/v2/{self.image}"
 
-    def for_push(self, reference: str = "TAG") -> tuple[Hosted, Grant]:
-        """Where a push goes, and leave for it.
+    def for_push(self, reference: str = "TAG", *, brings: bool = True) -> tuple[Hosted, Grant]:
+        """Where a push goes, and leave for it. ``brings`` is False for what brings nothing in, such as the end of an
+        upload: that is done under any name.
 
-        Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied, ScopeMissing.
+        Raises WrongPort for a group or a proxy, StageFilledByPromotion, Denied, ScopeMissing, NameRefused.
         """
         port = None if self.connector.repository is None else int(self.connector.external.rpartition(":")[2])
         target, grant = self.table.for_push(self.entry, self.who, self.image, reference, port)
         self.ask.note["member"] = target.name
+        if brings and self.table.naming:
+            self.warned = self.table.judge_name(self.who, target, self.image)
         assert isinstance(target.repository, Hosted)
         return target.repository, grant
 
@@ -74,7 +81,12 @@ class Asked:
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
-        return circumstances(self.ask, self.who, self.ids)
+        found, warned = circumstances(self.ask, self.who, self.ids), self.warned
+        return found if warned is None else {**found, "naming": {"rule": warned.rule, "message": warned.sentence}}
+
+    def warning(self) -> list[tuple[str, str]]:
+        """The header that tells of what a rule warns of: OCI distribution specification, "Warnings"."""
+        return [] if self.warned is None else [("Warning", f'299 - "{quoted(self.warned.sentence)}"')]
 
     def parameters(self) -> list[tuple[str, str]]:
         """The query in order. Raises QueryInvalid if there is too much of it or it is no text."""

@@ -7,7 +7,9 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_running as c
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -53,6 +55,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.FormUnreadable: (400, "UNSUPPORTED"),
     r.SignOnRefused: (400, "UNSUPPORTED"),
     r.MethodUnsupported: (405, "UNSUPPORTED"),
+    n.NameRefused: (403, "DENIED"),
     t.TokenNotAccepted: (401, "UNAUTHORIZED"),
     t.TokenNotTrusted: (403, "DENIED"),
     # Of accounts; raised by the REST API only.
@@ -65,6 +68,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    c.ClusterUnknown: (404, "NAME_UNKNOWN"),
     # Of promotions: a push that is one is refused as a promotion is.
     p.PromotionForbidden: (403, "DENIED"),
     p.PromotionUnproven: (409, "DENIED"),

@@ -68,6 +68,7 @@ async def put(asked: Asked) -> Answer:
         asked.ask.get("Content-Type"),
         asked.circumstances(),
         asked.lenders(hosted),
+        asked.table.rails,
     )
     asked.ask.note["digest"] = accepted.digest
     headers = [
@@ -78,6 +79,7 @@ async def put(asked: Asked) -> Answer:
     headers += [("OCI-Tag", tag) for tag in tags]
     if accepted.subject is not None:
         headers.append(("OCI-Subject", accepted.subject))
+    headers += asked.warning()
     return Answer(201, headers)
 
 

@@ -38,7 +38,9 @@ async def begin(asked: Asked) -> Answer:
     algorithm = parameters.get("digest-algorithm", "sha256")
     if algorithm not in ALGORITHMS:
         raise DigestUnsupported(algorithm)
-    return _accepted(asked, await begin_upload(hosted, grant, algorithm), 0)
+    answer = _accepted(asked, await begin_upload(hosted, grant, algorithm), 0)
+    answer.headers = [*answer.headers, *asked.warning()]
+    return answer
 
 
 async def append(asked: Asked) -> Answer:
@@ -66,7 +68,7 @@ async def finish(asked: Asked) -> Answer:
 
 async def status(asked: Asked) -> Answer:
     """204 with what the session holds."""
-    hosted, grant = asked.for_push()
+    hosted, grant = asked.for_push(brings=False)
     answer = _accepted(asked, asked.item, await upload_offset(hosted, grant, asked.item))
     answer.status = 204
     return answer
@@ -74,7 +76,7 @@ async def status(asked: Asked) -> Answer:
 
 async def cancel(asked: Asked) -> Answer:
     """204 when the session is forgotten."""
-    hosted, grant = asked.for_push()
+    hosted, grant = asked.for_push(brings=False)
     await abandon_upload(hosted, grant, asked.item)
     return Answer(204, (VERSION,))
 

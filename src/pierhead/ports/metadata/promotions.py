@@ -9,7 +9,7 @@ from typing import NewType, Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.ports.metadata.values import ImageId, ManifestId
+from pierhead.ports.metadata.values import ImageId, ManifestId, RepositoryId
 
 PromotionId = NewType("PromotionId", int)
 
@@ -109,6 +109,16 @@ class Member:
     below: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """An image to which something was promoted with all that is attached to it later."""
+
+    image: ImageId
+    repository: RepositoryId
+    name: RepositoryName
+    promotion: PromotionId
+
+
 class Promotions(Protocol):
     def add(self, new: NewPromotion) -> PromotionId: ...
 
@@ -155,7 +165,7 @@ class Pointers(Protocol):
     def follow(self, source: ImageId, subjects: Collection[Digest], target: ImageId, promotion: PromotionId) -> None:
         """What is attached to these in the source goes to the target as well from now on."""
 
-    def followers(self, source: ImageId, subject: Digest) -> Sequence[ImageId]:
+    def followers(self, source: ImageId, subject: Digest) -> Sequence[Follower]:
         """Images that get what is attached to ``subject`` in the source."""
 
 
@@ -187,6 +197,9 @@ class PromotionReports(Protocol):
         self, before: PromotionId | None, limit: int, *, state: str = "", image: str = "", stage: str = ""
     ) -> Sequence[PromotionRow]:
         """Below ``before`` (None: all), newest first; ``stage`` is the name of the stage or repository they go to."""
+
+    def promotions_due(self, now: int) -> bool:
+        """Whether one waits whose time is over."""
 
     def held(self, repository: RepositoryName, images: Collection[ImageName] | None = None) -> Mapping[ImageName, Held]:
         """What the images of a stage's repository are now and were before; all of them with None. Only what promotions

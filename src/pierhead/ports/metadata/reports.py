@@ -11,6 +11,7 @@ from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
 from pierhead.ports.metadata.promotions import PromotionReports
+from pierhead.ports.metadata.running import RunningReports
 from pierhead.ports.metadata.sessions import SessionRow
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -31,6 +32,8 @@ class Reports(PromotionReports, Protocol):
 
     @property
     def board(self) -> BoardReports: ...
+    @property
+    def running(self) -> RunningReports: ...
 
     def totals(self) -> Totals: ...
 

@@ -19,6 +19,7 @@ from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accou
 from pierhead.ports.metadata.device_logins import DeviceLogins
 from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
 from pierhead.ports.metadata.reports import Reports
+from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -285,6 +286,8 @@ class Tx(Protocol):
     def uses(self) -> Uses: ...
     @property
     def refreshes(self) -> Refreshes: ...
+    @property
+    def running(self) -> Running: ...
     @property
     def promotions(self) -> Promotions: ...
     @property

@@ -8,7 +8,9 @@ from typing import Final
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
 from pierhead.domain import refusals_id_tokens as t
+from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
+from pierhead.domain import refusals_running as c
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -75,6 +77,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    c.ClusterUnknown: (404, "No such cluster"),
     p.PromotionForbidden: (403, "You may not promote this"),
     p.PromotionUnproven: (422, "A signature or report is missing"),
     p.PromotionGatesShut: (409, "A gate is shut"),
@@ -89,6 +92,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     p.PointerReserved: (403, "The tag is set by promotions"),
     p.IdempotencyKeyTaken: (422, "The key was used for something else"),
     r.MethodUnsupported: (405, "This is not answered here"),
+    n.NameRefused: (403, "Images are not called so here"),
 }
 _UNAVAILABLE: Final = {"bad_answer": 502, "down": 503, "slow": 504}
 _HELPED_BY_SIGNING_IN: Final = (r.NotAuthenticated, r.ForgedRequest, r.SignOnRefused, r.TooManyLogins)

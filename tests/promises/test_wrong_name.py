@@ -1,0 +1,256 @@
+"""Every wrong name of the example house, pushed with real clients: what a person reads names the right one.
+
+What is pushed to the wrong port, under a right name, is in ``test_wrong_port.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.clients import Skopeo
+from tests.peers.engine import DockerEngine
+from tests.peers.images import Image, image, write_layout
+from tests.peers.pierhead import Pierhead
+from tests.peers.processes import wait_until
+from tests.peers.registry import DockerRegistry
+from tests.peers.wire import Answer, Wire
+from tests.promises.houses import DEV, GROUP, PROD, UAT
+from tests.promises.shared_house import SECRETS, SHARED_PORTS, as_account, example, password
+from tests.promises.shop import runnable
+
+ADMIN, CI, DATASTORE, DEPLOYER = "svc-admin", "svc-orchestrator", "svc-datastore", "svc-deployer"
+WRONG = [
+    ("cwiq-server", "Images have no `cwiq-` prefix here. Push to orchestrator/server."),
+    ("orchestrator/cwiq-server", "Images have no `cwiq-` prefix here. Push to orchestrator/server."),
+    (
+        "orchestrator-server",
+        "`orchestrator-server` is the old spelling. Set NEXUS_IMAGE_NAME to orchestrator/server (GitLab project 5).",
+    ),
+    ("server", "Images are called orchestrator/ and the project here. Push to orchestrator/server."),
+    (
+        "orchestrator/sever",
+        (
+            "`orchestrator/sever` is not in the catalogue, but nearly. Push to orchestrator/server. "
+            "A new service is added to `services` first."
+        ),
+    ),
+    (
+        "orchestrator/runner-api",
+        (
+            "`orchestrator/runner-api` is the name of a service, and not of its image. "
+            "Push to orchestrator/runner-service."
+        ),
+    ),
+]
+WARNED = "`orchestrator/brand-new` is not in the catalogue. Add its service to `services`."
+ONE = image(seed=1)
+
+
+@pytest.fixture(scope="module")
+def house(docker_registry: DockerRegistry) -> Iterator[Pierhead]:
+    with Pierhead(example("shared.yaml", SHARED_PORTS, docker_registry.url), environment=SECRETS) as server:
+        yield server
+
+
+@pytest.fixture
+def skopeo_in(skopeo: Skopeo, house: Pierhead, tmp_path: Path) -> Skopeo:
+    """skopeo, signed in as CI is, with an image in a layout at `tmp_path`."""
+    for port in (DEV, GROUP, "main"):
+        skopeo.login(house.address(port), CI, password(CI))
+    write_layout(tmp_path / "in", {"1": ONE})
+    return skopeo
+
+
+def docker_push(engine: DockerEngine, house: Pierhead, account: str, name: str, port: str = DEV) -> str:
+    """What `docker push` prints when it fails."""
+    address = house.address(port)
+    engine.login(address, account, password(account))
+    engine.load(runnable(1), f"{address}/{name}:1.0.0")
+    done = engine.docker("push", f"{address}/{name}:1.0.0", check=False)
+    assert done.returncode != 0, done.stdout
+    return done.stdout + done.stderr
+
+
+def refusals(wire: Wire, name: str, what: Image = ONE) -> Iterator[Answer]:
+    """Every first request of a push."""
+    blob = what.blobs[0]
+    yield wire.request("POST", f"/v2/{name}/blobs/uploads/", b"")
+    yield wire.request("POST", f"/v2/{name}/blobs/uploads/?digest={blob.digest}", blob.data)
+    yield wire.request("POST", f"/v2/{name}/blobs/uploads/?mount={blob.digest}&from=orchestrator/server", b"")
+    yield wire.put_manifest(name, "1.0.0", what.manifest)
+    yield wire.put_manifest(name, what.manifest.digest, what.manifest)
+
+
+# --- what people read ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "sentence"), WRONG)
+def test_docker_prints_the_right_name(docker_engine: DockerEngine, house: Pierhead, name: str, sentence: str) -> None:
+    assert f"denied: {sentence}" in docker_push(docker_engine, house, ADMIN, name)
+    # CI may not push outside of its folder, and is told the right name all the same.
+    said = docker_push(docker_engine, house, CI, name)
+    if name.startswith("orchestrator/"):
+        assert f"denied: {sentence}" in said
+    else:
+        assert f"denied: {CI} may not push to {DEV}/{name}. {sentence}" in said
+
+
+@pytest.mark.parametrize(("name", "sentence"), WRONG)
+def test_skopeo_prints_the_right_name_by_port_and_by_path(
+    skopeo_in: Skopeo, house: Pierhead, tmp_path: Path, name: str, sentence: str
+) -> None:
+    for address in (f"{house.address(DEV)}/{name}", f"{house.address()}/{DEV}/{name}"):
+        done = skopeo_in("copy", f"oci:{tmp_path}/in:1", f"docker://{address}:1.0.0", check=False)
+        assert done.returncode != 0
+        assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("account", [ADMIN, CI])
+def test_the_wrong_port_and_a_wrong_name_are_told_together(
+    docker_engine: DockerEngine, house: Pierhead, account: str
+) -> None:
+    port = house.address(GROUP).rpartition(":")[2]
+    said = docker_push(docker_engine, house, account, "cwiq-server", GROUP)
+    assert (
+        f"unsupported: This port ({port}) is for pulling. Images have no `cwiq-` prefix here. "
+        f"Push to {house.address(DEV)}/orchestrator/server." in said
+    )
+
+
+def test_the_name_that_is_told_is_taken(docker_engine: DockerEngine, house: Pierhead) -> None:
+    said = docker_push(docker_engine, house, ADMIN, "orchestrator-server")
+    right = said.partition("Set NEXUS_IMAGE_NAME to ")[2].partition(" ")[0]
+    name = f"{house.address(DEV)}/{right}:1.0.0"
+    docker_engine.load(runnable(1), name)
+    docker_engine.docker("push", name)
+
+
+# --- any way of pushing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "sentence"), WRONG)
+def test_every_first_request_of_a_push_is_refused_before_its_bytes(house: Pierhead, name: str, sentence: str) -> None:
+    with as_account(house, ADMIN, DEV) as port, as_account(house, ADMIN) as main:
+        port.push("orchestrator/server", "1.0.0", ONE)
+        for answer in (*refusals(port, name), *refusals(main, f"{DEV}/{name}"), *refusals(main, f"{UAT}/{name}")):
+            assert (answer.status, answer.code, answer.message) == (403, "DENIED", sentence)
+        detail = port.put_manifest(name, "1", ONE.manifest).json()["errors"][0]["detail"]
+        assert detail["push_to"] in ("orchestrator/server", "orchestrator/runner-service")
+        assert not port.request("HEAD", f"/v2/{name}/blobs/{ONE.blobs[0].digest}").expect(404).body
+        port.request("HEAD", f"/v2/{name}/manifests/1.0.0").expect(404)
+        port.request("GET", f"/v2/{name}/manifests/1.0.0").expect(404)
+
+
+def test_a_push_through_a_writable_group_is_held_to_the_rules_of_where_it_goes(docker_registry: DockerRegistry) -> None:
+    text = example("shared.yaml", SHARED_PORTS, docker_registry.url)
+    text = text.replace("    members:\n", f"    writable: {DEV}\n    members:\n", 1)
+    text = text.replace("    message: Images have no", f"    repositories: [{DEV}]\n    message: Images have no", 1)
+    with Pierhead(text, environment=SECRETS) as server:
+        with as_account(server, ADMIN, GROUP) as wire:
+            for answer in refusals(wire, "cwiq-server"):
+                assert (answer.status, answer.message) == (403, WRONG[0][1])
+        with as_account(server, ADMIN) as wire:
+            wire.push(f"{PROD}/cwiq-server", "1.0.0", ONE)
+            assert wire.get_manifest(f"{GROUP}/cwiq-server", "1.0.0").expect(200).headers["Docker-Content-Digest"]
+
+
+# --- who is told -----------------------------------------------------------------------------------------------------
+
+
+def test_who_may_push_nothing_like_it_is_told_nothing_of_the_catalogue(house: Pierhead) -> None:
+    for account in (DEPLOYER, DATASTORE):
+        with as_account(house, account, DEV) as wire:
+            for name, _ in WRONG:
+                for answer in refusals(wire, name):
+                    assert answer.message == f"{account} may not push to {DEV}/{name}."
+                    assert (answer.status, answer.code) == (403, "DENIED")
+    with house.wire(DEV, "", "") as wire:
+        for answer in refusals(wire, "cwiq-server"):
+            assert answer.status == 401
+            assert "server" not in answer.message.replace("cwiq-server", "")
+
+
+def test_names_of_others_are_free(house: Pierhead) -> None:
+    with as_account(house, DATASTORE, DEV) as wire:
+        assert "Warning" not in wire.push("datastore/postgres", "16", ONE).headers
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_warned_about_is_taken_told_and_recorded(house: Pierhead) -> None:
+    with as_account(house, CI, DEV) as wire:
+        begun = wire.request("POST", "/v2/orchestrator/brand-new/blobs/uploads/", b"").expect(202)
+        assert begun.headers["Warning"] == f'299 - "{WARNED}"'
+        wire.request("DELETE", begun.headers["Location"]).expect(204)
+        assert wire.push("orchestrator/brand-new", "1.0.0", ONE).expect(201).headers["Warning"] == f'299 - "{WARNED}"'
+        assert "Warning" not in wire.push("orchestrator/server", "1.0.1", ONE).headers
+        assert "Warning" not in wire.get_manifest("orchestrator/brand-new", "1.0.0").headers
+    with as_account(house, ADMIN) as wire:
+        found = wire.request("GET", "/api/v1/audit?image=orchestrator/brand-new&kind=push").expect(200).json()["items"]
+    assert found[0]["naming"] == {"rule": "not-in-the-catalogue", "message": WARNED}
+
+
+def test_a_refused_name_is_recorded(house: Pierhead) -> None:
+    with as_account(house, CI, DEV) as wire:
+        wire.put_manifest("orchestrator/cwiq-ui", "1", ONE.manifest).expect(403)
+    with as_account(house, ADMIN) as wire:
+
+        def told() -> bool:
+            found = wire.request("GET", "/api/v1/audit?image=orchestrator/cwiq-ui&kind=refused").expect(200).json()
+            return [one["refusal"] for one in found["items"]] == ["NameRefused"]
+
+        wait_until(told, 20, "the refusal in the record")
+
+
+# --- rules come and go -----------------------------------------------------------------------------------------------
+
+
+def test_new_rules_hold_after_a_reload_and_what_was_pushed_before_can_be_pulled_and_ended(
+    docker_registry: DockerRegistry,
+) -> None:
+    text = example("shared.yaml", SHARED_PORTS, docker_registry.url)
+    free = text[: text.index("naming:\n")] + text[text.index("# Jobs without a password") :]
+    with Pierhead(free, environment=SECRETS) as server, as_account(server, ADMIN, DEV) as wire:
+        wire.push("cwiq-server", "1.0.0", ONE)
+        upload = wire.request("POST", "/v2/cwiq-server/blobs/uploads/", b"").expect(202).headers["Location"]
+        server.reload(text)
+        wait_until(lambda: wire.put_manifest("cwiq-server", "1.0.1", ONE.manifest).status == 403, 20, "the new rules")
+        assert wire.request("PATCH", upload, b"bytes").expect(403).message == WRONG[0][1]
+        wire.request("GET", upload).expect(204)
+        wire.request("DELETE", upload).expect(204)
+        wire.get_manifest("cwiq-server", "1.0.0").expect(200)
+        wire.request("DELETE", "/v2/cwiq-server/manifests/1.0.0").expect(202)
+
+
+# --- why -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("image_name", "rule", "verdict"),
+    [
+        ("cwiq-server", "no-prefix", "no"),
+        ("orchestrator/sever", "misspelt", "no"),
+        ("orchestrator/brand-new", "not-in-the-catalogue", "goes on"),
+        ("orchestrator/server", "naming", "goes on"),
+        ("datastore/postgres", "naming", "goes on"),
+    ],
+)
+def test_explain_names_the_rule_that_decides(house: Pierhead, image_name: str, rule: str, verdict: str) -> None:
+    query = f"action=push&repository={DEV}&image={image_name}&account={ADMIN}"
+    with as_account(house, ADMIN) as wire:
+        found = wire.request("GET", f"/api/v1/explain?{query}").expect(200).json()
+    assert [one["verdict"] for one in found["steps"] if one["what"] == rule] == [verdict]
+    assert found["allowed"] == (verdict != "no")
+    assert found["code"] == (None if found["allowed"] else "name_refused")
+
+
+def test_the_command_explains_too(house: Pierhead) -> None:
+    environment = {"PIERHEAD_SERVER": house.url(), "PIERHEAD_USER": CI, "PIERHEAD_PASSWORD": password(CI)}
+    code, out, _ = house.run_command("explain", "push", f"{DEV}/orchestrator/sever:1.0.0", environment=environment)
+    assert code == 0
+    assert f"No: {WRONG[4][1]}" in out
+    assert "The rule misspelt for names refuses it" in out
