@@ -176,3 +176,8 @@ def test_a_mutated_file_is_settings_or_faults_and_never_another_error(text: str)
 @example(b"? a\n: !!python/object:os.system x\n")
 def test_arbitrary_bytes_are_settings_or_faults_and_never_another_error(content: bytes) -> None:
     read(content)
+
+
+@pytest.mark.parametrize(("text", "sentences"), cases(8))
+def test_a_rule_of_expiry_that_cannot_hold_says_why(text: str, sentences: list[str]) -> None:
+    check(text, sentences)

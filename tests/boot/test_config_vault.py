@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pierhead.boot.config import load
+from pierhead.boot.secret_sources import vault_warnings
 from pierhead.boot.settings_vault import AppRoleSettings, JwtSettings, SecretName, VaultPlace
+from pierhead.cli.vault import Vault
 from tests.boot.test_config import SHARED, read
 
 
@@ -72,3 +74,24 @@ def test_every_key_about_vault_reaches_the_settings(way: str, sign_in: object) -
     assert (settings.vault.reread_seconds, settings.vault.timeout_seconds, settings.grace_seconds) == (30, 2, 600)
     assert settings.accounts["v"].password_vault == VaultPlace(path="secret/data/v", field="pw")
     assert [settings.accounts[name].grace_seconds for name in "vf"] == [0, None]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://vault.example.com:8200/x", "http://vault.example.com:8200"),
+        ("http://192.0.2.1", "http://192.0.2.1"),
+        ("https://vault.example.com", ""),
+        ("http://127.0.0.1:8200", ""),
+        ("http://[::1]:8200", ""),
+        ("http://localhost:8200", ""),
+    ],
+)
+def test_a_vault_that_is_asked_in_plain_http_over_a_network_is_warned_of(address: str, said: str) -> None:
+    settings = read(VAULT.format(way="token_env: TOKEN"))
+    warned = vault_warnings(settings, {"OTHER_ADDR": address})
+    remarked = Vault({"VAULT_ADDR": address}, lambda: 0.0).remarks
+    assert len(warned) == len(remarked) == bool(said)
+    for one in (*warned, *remarked):
+        assert f"{said}" in one
+        assert "plain HTTP" in one

@@ -104,11 +104,17 @@ def test_a_pipe_gets_whole_digests_commits_and_instants(capsys: pytest.CaptureFi
         ("older", 0, "<-"),
         ("gone", 0, "?"),
         ("nothing", 0, ""),
-        ("waits", 0, "waits"),
+        ("unheard-of", 0, "unheard-of"),
     ],
 )
 def test_each_state_of_a_gate_has_a_sign_and_one_that_is_not_known_its_word(state: str, newer: int, said: str) -> None:
     assert sign(stage("uat", None, gate=state, newer=newer)) == said
+
+
+def test_a_promotion_that_waits_says_how_many_approved_it_and_its_number() -> None:
+    waits = stage("uat", None)
+    assert sign({**waits, "gate": {"state": "waits", "promotion": 418, "approvals": "1 of 2"}}) == "(1/2) #418"
+    assert sign({**waits, "gate": {"state": "waits", "promotion": 418, "approvals": None}}) == "(..) #418"
 
 
 # --- what runs -------------------------------------------------------------------------------------------------------

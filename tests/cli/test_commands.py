@@ -74,7 +74,7 @@ def test_an_upstream_that_does_not_answer_shows_in_status(server: Pierhead) -> N
 
 def test_tables_in_a_pipe_have_every_column_and_whole_digests(server: Pierhead) -> None:
     lines = run(server, "tags", "orchestrator/server").splitlines()
-    assert lines[0].split() == ["TAG", "DIGEST", "SIZE", "SINCE", "BY", "IN", "TYPE", "RULE"]
+    assert lines[0].split() == ["TAG", "DIGEST", "SIZE", "SINCE", "LAST", "PULL", "BY", "IN", "TYPE", "RULE"]
     assert [line.split()[:2] for line in lines[1:]] == [[f"1.{n}.0", image(seed=n).digest] for n in range(3)]
     assert "\033" not in "".join(lines)
     images = run(server, "images").splitlines()

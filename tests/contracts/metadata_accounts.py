@@ -97,6 +97,26 @@ class AccountsContract(MetadataFixtures):
         await store.write(later(change_account, "anna", AccountChange(disabled=False, roles=ANNA.roles), ADMIN))
         assert (await check_chain(), await self.version(store)) == (1, before)
 
+    async def test_notes_and_uses_of_accounts_that_there_are_no_more_are_forgotten(self, store: Store) -> None:
+        await store.write(later(add_account, ANNA, ADMIN))
+
+        def write(tx: Tx) -> None:
+            for name in ("anna", "svc-file", "svc-gone"):
+                tx.uses.note(name, "password", "f", 1, "192.0.2.1")
+                tx.notes.put(f"password.{name}", name)
+            tx.notes.put("passwords.salt", "kept")
+            tx.notes.keep_only("password.", {"svc-file"})
+            tx.uses.keep_only({"svc-file"})
+
+        await store.write(write)
+        names = ("password.anna", "password.svc-file", "password.svc-gone", "passwords.salt")
+        assert [await store.lookups.note(name) for name in names] == [None, "svc-file", None, "kept"]
+
+        async def uses(name: str) -> int:
+            return len(await store.report(lambda reports: reports.uses(name)))
+
+        assert [await uses(name) for name in ("anna", "svc-file", "svc-gone")] == [1, 1, 0]
+
     async def test_of_32_who_make_one_account_at_once_exactly_one_does(
         self, store: Store, check_chain: CheckChain
     ) -> None:

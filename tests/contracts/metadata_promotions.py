@@ -195,9 +195,13 @@ class PromotionsContract(MetadataFixtures):
         assert third.id > second.id
         clock.advance(2 * DAY)
         assert await store.report(lambda reports: reports.promotions_due(clock.now()))
+        fourth = await store.write(lambda tx: promote(tx, line.move("2.0")))
+        assert fourth.id > third.id, "asked anew before anybody had ended the one that is too late"
+        clock.advance(2 * DAY)
         assert await store.write(lambda tx: expire(tx, 10)) == 1
         assert not await store.report(lambda reports: reports.promotions_due(clock.now()))
         assert (await store.write(lambda tx: tx.promotions.find(third.id))).state == EXPIRED  # type: ignore[union-attr]
+        assert (await store.write(lambda tx: tx.promotions.find(fourth.id))).state == EXPIRED  # type: ignore[union-attr]
 
     async def test_what_a_stage_holds_is_pinned_and_its_tag_has_the_name_of_the_configuration(
         self, store: Store, line: Line
@@ -207,7 +211,7 @@ class PromotionsContract(MetadataFixtures):
         with pytest.raises(PointerReserved):
             await store.write(later(delete_tag, line.uat.deletion(), CURRENT))
         await store.write(later(delete_tag, line.uat.deletion(), Tag("1.0")))
-        with pytest.raises(ManifestNeeded):
+        with pytest.raises(ManifestNeeded, match="holds now"):
             await store.write(later(delete_manifest, line.uat.deletion(), digest))
         await store.write(later(delete_manifest, line.dev.deletion(), digest))
         for name, before in ((Tag("live"), "current"), (None, "live"), (CURRENT, "live")):

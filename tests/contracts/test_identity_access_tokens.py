@@ -39,6 +39,9 @@ class Accounts:
     def principal(self, name: str) -> Principal | None:
         return self.known.get(name)
 
+    def made(self, name: str) -> int:
+        return 0
+
     def revoked(self, access_token: str) -> bool:
         return False
 

@@ -20,11 +20,13 @@ from tests.contracts.metadata import ManifestsContract, MetadataFixtures, TagsCo
 from tests.contracts.metadata_accounts import AccountsContract
 from tests.contracts.metadata_board import BoardContract
 from tests.contracts.metadata_cache import CacheContract
+from tests.contracts.metadata_expiry import ExpiryContract
 from tests.contracts.metadata_lookups import LookupsContract, WayOutContract
 from tests.contracts.metadata_machine import MetadataMachine
 from tests.contracts.metadata_rules import TagRulesContract
 from tests.contracts.metadata_running import RunningContract
 from tests.contracts.metadata_sessions import SessionContract
+from tests.contracts.metadata_undo import UndoContract
 from tests.contracts.rows import HandClock
 from tests.effort import examples
 
@@ -34,8 +36,10 @@ T = TypeVar("T")
 class OnTheLoop(SqliteStore):
     """Everything counts as brief, and only commits are the thread's."""
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = True) -> Awaitable[T]:
-        return super().write(fn, durable=durable, brief=brief)
+    def write(
+        self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = True, vital: bool = False
+    ) -> Awaitable[T]:
+        return super().write(fn, durable=durable, brief=brief, vital=vital)
 
 
 WAYS = [pytest.param(SqliteStore, id="thread"), pytest.param(OnTheLoop, id="loop")]
@@ -104,6 +108,14 @@ class TestAccountsOnSqlite(Sqlite, AccountsContract):
             return [(str(kind), str(account), str(body)) for kind, account, body in found]
 
         return read
+
+
+class TestExpiryOnSqlite(Sqlite, ExpiryContract):
+    """See the contract."""
+
+
+class TestUndoOnSqlite(Sqlite, UndoContract):
+    """See the contract."""
 
 
 class TestWayOutOnSqlite(Sqlite, WayOutContract):

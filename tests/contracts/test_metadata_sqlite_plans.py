@@ -14,12 +14,15 @@ from pierhead.adapters.sqlite import (
     accounts,
     blobs,
     board,
+    expiry,
     lookups,
     manifests,
+    protected,
     reports,
     running,
     sessions,
     tags,
+    trash,
     uploads,
 )
 from pierhead.adapters.sqlite.connect import connect, migrate
@@ -108,8 +111,14 @@ INDEXES = {
         reports.HISTORY,
         [
             *["repositories_1 (name=?)", "images_by_name", "tags_open (image_id=? AND name=?)"],
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
             *["repositories_1 (name=?)", "images_by_name", "tags_closed (image_id=? AND name=?)"],
+            *["INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"],
         ],
+    ),
+    "what was deleted too long ago": (
+        trash.DUE,
+        ["trash_by_age (deleted<?)", *["INTEGER PRIMARY KEY"] * 3],
     ),
     "what stands in a stage": (
         board.candidates(4),
@@ -139,6 +148,19 @@ INDEXES = {
     "what runs of an image": (running.OF_IMAGE, ["running_by_image (image=?)"]),
     "what runs in a cluster": (running.PAGE_OF_CLUSTER, ["running_by_cluster (cluster=? AND id>?)"]),
     "digests that run": (running.DIGESTS, ["running_by_image (image=?)"]),
+    "a stage that holds a digest": (
+        protected.POINTED_AT,
+        ["pointers_by_digest (digest=?)", *["INTEGER PRIMARY KEY"] * 2],
+    ),
+    "a cluster that runs a digest": (protected.RUNS, ["running_by_digest (digest=?)"]),
+    "one tag for expiry": (
+        expiry.ONE,
+        [
+            *["tags_open (image_id=? AND name=?)", "INTEGER PRIMARY KEY", "tags_once (image_id=? AND name=?)"],
+            "PRIMARY KEY (manifest_id=?)",
+        ],
+    ),
+    "pulls of a digest": (expiry.PULLS, ["PRIMARY KEY (image_id=? AND digest=? AND tag=?)"]),
     "due reviews": (blobs.DUE, ["gc_queue_by_review (review<?)", "INTEGER PRIMARY KEY"]),
     "blobs being deleted": (blobs.DELETING, ["blobs_leaving (state=?)"]),
     "an upload": (uploads.SELECT_UPLOAD, ["PRIMARY KEY (id=?)"]),

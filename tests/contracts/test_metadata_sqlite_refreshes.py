@@ -31,6 +31,9 @@ class Accounts:
     def origin(self, name: str) -> str | None:
         return self.defined if name in self.names else None
 
+    def made(self, name: str) -> int:
+        return 0
+
     def revoked(self, access_token: str) -> bool:
         return False
 

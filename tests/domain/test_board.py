@@ -64,6 +64,8 @@ def test_a_gate_tells_how_a_stage_relates_to_the_one_before() -> None:
     assert gate(two, one, 5, 3) == Gate(GateState.NEWER, 3)
     assert gate(two, one, None, 0) == Gate(GateState.GONE)
     assert gate(None, one, None, 0) == Gate(GateState.GONE)
+    # The stage held what the stage before holds, and went back.
+    assert gate(two, one, 5, 3, B) == Gate(GateState.OLDER, 3)
     # What is left there came earlier than what stands here: somebody went back on purpose.
     assert gate(two, one, 5, 0) == Gate(GateState.OLDER)
 

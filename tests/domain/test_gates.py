@@ -126,7 +126,7 @@ def test_how_it_opens_names_the_time_the_command_or_the_people(gate: Gate, facts
 def test_spans_are_told_in_words() -> None:
     told = [span(seconds) for seconds in (1, 90, 120, 3600, 5400, 7200, 86_400, 100_000, 200_000)]
     assert told == [
-        "1 seconds", "90 seconds", "2 minutes", "1 hour", "90 minutes", "2 hours", "1 day", "27 hours", "2 days",
+        "1 second", "90 seconds", "2 minutes", "1 hour", "90 minutes", "2 hours", "1 day", "27 hours", "2 days",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pierhead.domain import (
     refusals_names,
     refusals_promotion,
     refusals_running,
+    refusals_tags,
 )
 from pierhead.domain.refusals import Refusal, RepositoryUnknown, Unavailable, shown
 
@@ -76,7 +77,7 @@ def test_a_refusal_is_one_line_that_ends(kind: type[Refusal], text: str) -> None
 def test_there_are_refusals_to_test() -> None:
     assert len(kinds()) >= 30
     modules = (refusals, refusals_accounts, refusals_id_tokens, refusals_names, refusals_promotion, refusals_running)
-    homes = {home.__name__ for home in modules}
+    homes = {home.__name__ for home in (*modules, refusals_tags)}
     assert {kind.__module__ for kind in kinds() if kind.__module__.startswith("pierhead")} == homes
 
 

@@ -178,3 +178,40 @@ def test_the_encoding_before_signing_is_that_of_the_specification() -> None:
     )
     assert isinstance(read, Envelope)
     assert read_statement(read).subjects == (SUBJECT,)
+
+
+def test_a_bundle_that_the_sigstore_project_made_is_read_and_counts() -> None:
+    """Made once by @sigstore/sign 4.1.1 (DSSEBundleBuilder, its own key, no witness), for an image of this digest."""
+    signed = Digest.parse("sha256:5d1395884e5ef41924d7d0a98743f67dde40aa79c0699da02cc49cd605083264")
+    signature = "MEUCIDDS0DKVxksGUCyipv9NtDOGxNK471H/wgS5BqLxT02/AiEAm44aU2+eYz5qE5/lOvTxmyXyqoHPDFu3eXX5ksoOdXw="
+    key = (
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+uGeAOC0CXCG7hlMkQU72d+t96NQ\n"
+        "aE1hkZ3z9/7iLYknDQaGsWyUAI+ui0/kpsFaDMgm9Caph0zVZQNZB5ezIg==\n"
+        "-----END PUBLIC KEY-----\n"
+    )
+    made = {
+        "mediaType": BUNDLE,
+        "verificationMaterial": {"publicKey": {"hint": "x"}, "timestampVerificationData": {}},
+        "dsseEnvelope": {
+            "payload": b64(
+                b'{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"","digest":{"sha256":"'
+                + signed.hex.encode()
+                + b'"}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}'
+            ),
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [
+                {
+                    "sig": signature,
+                    "keyid": "x",
+                }
+            ],
+        },
+    }
+    attached = cosign.raw_bundle(IMAGE, json.dumps(made).encode())
+    (layer,) = layers_of(attached.manifest.data)
+    (public,) = keys_in(key.encode())
+    content = attached.layers[0].data
+    assert wrong_with(layer, content, signed, b"", public.verifies) is None
+    assert wrong_with(layer, content, Digest.of(b""), b"", public.verifies) == ANOTHER
+    assert wrong_with(layer, content, signed, b"", keys_in(ECDSA.public)[0].verifies) == NOT_GOOD

@@ -116,6 +116,7 @@ def test_a_merge_request_is_a_branch_whatever_its_source_is_called(kind: str) ->
     assert tags(**told) == [f"branch-main-{SHA}"]
     named = {**told, "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix/x", "CI_COMMIT_REF_NAME": "refs/merge-requests/7/head"}
     assert tags(**named) == [f"branch-fix-x-{SHA}"]
+    assert tags(CI_MERGE_REQUEST_SOURCE_BRANCH_NAME="fix/x") == [f"branch-fix-x-{SHA}"]
     assert "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME is not set" in refused(CI_MERGE_REQUEST_IID="7")
 
 

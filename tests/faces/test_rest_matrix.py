@@ -24,10 +24,12 @@ KNOWN = {
     "role": "deployer",
     "token": "0" * 16,
     "promotion": "1",
+    "cluster": "edge-7",
 }
 # Who holds too little for a need: a deployer may pull and nothing else, an auditor may not even that.
 TOO_LITTLE = {
     Need.DELETE: "svc-orchestrator",
+    Need.PUSH: "svc-deploy",
     Need.OPERATE: "svc-orchestrator",
     Need.ADMINISTER: "svc-orchestrator",
     Need.AUDIT: "svc-promoter",

@@ -7,14 +7,31 @@ import re
 
 import pytest
 
-from pierhead.domain import refusals, refusals_accounts, refusals_id_tokens, refusals_promotion, refusals_running
+from pierhead.domain import (
+    refusals,
+    refusals_accounts,
+    refusals_id_tokens,
+    refusals_names,
+    refusals_promotion,
+    refusals_running,
+    refusals_tags,
+)
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, Refusal, RouteUnknown
 from pierhead.faces.rest.problems import PROBLEMS, TABLE
 from pierhead.faces.rest.routes import ROOT, ROUTES, find
 
+HOMES = (
+    refusals,
+    refusals_accounts,
+    refusals_id_tokens,
+    refusals_names,
+    refusals_promotion,
+    refusals_running,
+    refusals_tags,
+)
 ALL_REFUSALS = {
     kind
-    for home in (refusals, refusals_accounts, refusals_id_tokens, refusals_promotion, refusals_running)
+    for home in HOMES
     for _, kind in inspect.getmembers(home, inspect.isclass)
     if issubclass(kind, Refusal) and kind is not Refusal
 }

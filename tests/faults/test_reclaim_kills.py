@@ -64,7 +64,7 @@ async def test_a_process_killed_anywhere_leaves_all_that_it_acknowledged_and_not
         assert not isinstance(await scrub(), Failed)
         assert await on.files() == await on.files_named()
         assert await scrub() == Idle()
-        await ReapUploads(on.store, on.blobs, clock, "one", DAY)()
+        await ReapUploads(on.store, on.blobs, clock, "one", DAY, on.hosted.parts.sessions)()
         assert [upload async for batch in on.blobs.uploads() for upload in batch] == []
         await all_there(on, acknowledged)
         await on.push_image(IMAGE, "afterwards", b"it goes on")

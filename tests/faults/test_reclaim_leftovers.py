@@ -36,7 +36,7 @@ async def on(tmp_path: Path, clock: HandClock) -> AsyncIterator[Registry]:
 
 
 def reaper(on: Registry, clock: HandClock, batch: int = 500) -> ReapUploads:
-    return ReapUploads(on.store, on.blobs, clock, "one", DAY, batch=batch)
+    return ReapUploads(on.store, on.blobs, clock, "one", DAY, on.hosted.parts.sessions, batch=batch)
 
 
 async def begin(on: Registry, clock: HandClock, number: int, *, file: bool = True) -> str:

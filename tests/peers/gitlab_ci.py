@@ -36,6 +36,8 @@ class Project:
         self.folder = home / path.rpartition("/")[2]
         self.folder.mkdir()
         self.variables = dict(variables)
+        self.without_images = False
+        """Whether jobs that name an image run in this machine's shell as well."""
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("remote", "add", "origin", f"git@gitlab.example.org:{path}.git")
         self.write(files)
@@ -100,7 +102,8 @@ class Project:
         gitlab-ci-local knows of no tags, so it is told what GitLab would say.
         """
         known = {**self.variables, **(variables or {})}
-        command = [self.program, "--shell-executor-no-image", "--force-shell-executor"]
+        command = [self.program, "--shell-executor-no-image"]
+        command += ["--force-shell-executor"] if self.without_images else []
         command += [] if as_gitlab_checks else ["--no-json-schema-validation"]
         if tag:
             known |= {"CI_COMMIT_TAG": tag, "CI_COMMIT_REF_NAME": tag}

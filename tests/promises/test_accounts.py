@@ -119,6 +119,29 @@ def test_a_bearer_token_that_was_got_with_an_access_token_stops_with_it(server: 
         wait_until(lambda: heard(others) == {401}, 2, "in every worker, within a moment")
 
 
+def test_a_bearer_token_is_of_the_account_that_it_was_made_for_and_of_no_later_one_of_the_name(
+    server: Pierhead,
+) -> None:
+    def bearer() -> dict[str, str]:
+        with Wire(server.port(DEV), "mona", PASSWORD) as wire:
+            answer = wire.request("GET", "/token?scope=repository:team/app:pull").expect(200)
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    make(server, "mona", "team")
+    earlier = bearer()
+    with everywhere(server, "", "") as wires:
+
+        def heard(headers: dict[str, str]) -> set[int]:
+            return {wire.request("GET", "/v2/team/app/manifests/1", headers=headers).status for wire in wires}
+
+        assert heard(earlier) == {200}
+        tell(server, "DELETE", "/accounts/mona")
+        make(server, "mona", "team")
+        later = bearer()
+        wait_until(lambda: heard(later) == {200}, 5, "in every worker, within a moment")
+        wait_until(lambda: heard(earlier) == {401}, 5, "in every worker, within a moment")
+
+
 def test_row_94_an_account_that_is_disabled_or_removed_stops_with_all_its_secrets(server: Pierhead) -> None:
     made: dict[str, str] = {}
     for verb, path, body in (("PATCH", "/accounts/finn", {"disabled": True}), ("DELETE", "/accounts/finn", None)):

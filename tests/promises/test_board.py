@@ -39,8 +39,8 @@ NEW: Index = index({"linux/amd64": labelled(2, revision="b" * 40), "linux/arm64"
 
 def config(issuer: str) -> Config:
     made = trusting(issuer)
-    # A name that is longer than others, and a tag that a job of a tag may set: the rules of the example.
-    return {**made, "workers": 3}
+    gated = {"repository": PROD, "gates": [{"approvals": {"count": 1, "roles": ["admin"]}}]}
+    return {**made, "workers": 3, "stages": {**made["stages"], "prod": gated}}
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def test_the_board_says_what_stands_in_each_stage_and_what_is_newer_before_it(pl
     gates = {name: cell["gate"] for name, cell in cells(row).items()}
     assert gates == {
         "dev": None,
-        "uat": {"state": "newer", "newer": 1},
-        "prod": {"state": "equal", "newer": 0},
+        "uat": {"state": "newer", "newer": 1, "promotion": None, "approvals": None},
+        "prod": {"state": "equal", "newer": 0, "promotion": None, "approvals": None},
     }
     assert row["differs"]
     moving = {one["tag"]: one["same_as"] for one in cells(row)["dev"]["moving"]}
@@ -215,6 +215,41 @@ def test_a_stage_that_goes_back_and_one_whose_image_left_the_stage_before_say_so
         assert cells(board(server, "?service=runner-api")[0])["uat"]["gate"]["state"] == "gone"
         main.push(f"{UAT}/{name}", "1.2", first)
         assert cells(board(server, "?service=runner-api")[0])["uat"]["gate"]["state"] == "equal"
+
+
+def test_what_a_promotion_says_stands_in_a_stage_also_when_it_goes_back(place: Place) -> None:
+    """Both images went there; the stage is what the last promotion says, whichever was pushed last."""
+    server, name = place.server, "orchestrator/audit-service"
+    old, new = labelled(301, revision="c" * 40), labelled(302, revision="d" * 40)
+    with server.wire(DEV) as dev:
+        for tag, what in (("2.0", old), ("2.1", new)):
+            dev.push(name, tag, what)
+            tell(server, "POST", "/promotions", {"image": name, "tag": tag, "to": "uat"})
+
+    def uat() -> dict[str, Any]:
+        return cells(board(server, "?service=audit-api")[0])["uat"]
+
+    now = uat()
+    assert (now["holds"]["tag"], now["holds"]["by"]) == ("2.1", "admin")
+    assert (now["holds"]["pointed"], now["gate"]["state"]) == (True, "equal")
+    tell(server, "POST", "/promotions", {"image": name, "to": "uat", "back": True})
+    back = uat()
+    assert (back["holds"]["tag"], back["holds"]["digest"], back["holds"]["commit"]) == ("2.0", old.digest, "c" * 40)
+    assert back["gate"]["state"] == "older", "somebody went back on purpose: that is no image that waits"
+    assert back["holds"]["since"] > now["holds"]["since"]
+
+
+def test_a_promotion_that_waits_for_approvals_stands_between_its_stages(place: Place) -> None:
+    server, name = place.server, "orchestrator/mcp"
+    with server.wire(DEV) as dev:
+        dev.push(name, "1.0", image(seed=401))
+    tell(server, "POST", "/promotions", {"image": name, "tag": "1.0", "to": "uat"})
+    asked = tell(server, "POST", "/promotions", {"image": name, "tag": "1.0", "to": "prod"}, status=(200, 201, 202))
+    gate = cells(board(server, "?service=agent-runner")[0])["prod"]["gate"]
+    assert (gate["state"], gate["promotion"], gate["approvals"]) == ("waits", asked["id"], "0 of 1")
+    code, out, err = server.run_command("board", "--service", "agent-runner")
+    assert code == 0, err
+    assert f"(0/1) #{asked['id']}" in out
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

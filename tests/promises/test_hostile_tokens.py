@@ -219,6 +219,9 @@ class _Accounts:
     def principal(self, name: str) -> Principal | None:
         return Principal(name, rules_of(["publisher"], ())) if name == "anna" else None
 
+    def made(self, name: str) -> int:
+        return 0
+
     def revoked(self, access_token: str) -> bool:
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -102,10 +103,10 @@ def test_a_promotion_waits_for_two_others_and_is_done_with_the_second(server: Pi
     with server.wire() as wire:
         events = wire.request("GET", f"/api/v1/audit?repository={PROD}&image={name}").expect(200).json()["items"]
     assert [(one["kind"], one["account"]) for one in events] == [
-        ("promoted", "anna"), ("promotion approved", "chidi"), ("promotion approved", "ben"),
-        ("promotion requested", "anna"),
+        ("promotion recorded", "anna"), ("promoted", "anna"), ("promotion approved", "chidi"),
+        ("promotion approved", "ben"), ("promotion requested", "anna"),
     ]  # fmt: skip
-    assert events[0]["approvals"] == ["ben", "chidi"]
+    assert events[1]["approvals"] == ["ben", "chidi"]
 
 
 def test_one_that_is_rejected_is_over_and_may_be_asked_for_anew(server: Pierhead) -> None:
@@ -141,7 +142,7 @@ def test_a_dry_run_says_what_each_gate_says_and_changes_nothing(server: Pierhead
     found = ask(server, f"{name}:1.0.0", "prod", dry_run=True).expect(200).json()
     assert (found["would_run"], found["would_wait"]) == (False, True)
     assert found["plan"]["tags"] == [{"name": "1.0.0", "now": None, "after": digest}]
-    assert (found["plan"]["counts"]["referrers"], found["plan"]["bytes_to_copy"]) == (1, 0)
+    assert (found["plan"]["counts"]["referrers"], found["plan"]["bytes_to_copy"]) == (2, 0), "the SBOM, uat's record"
     assert not listed(server, f"?image={name}&to=prod")
     with as_person(server, "ben") as wire:
         query = f"action=promote&image={name}&reference=1.0.0&to=prod&account=ben"
@@ -178,6 +179,29 @@ def test_the_commands_say_it_to_people_and_to_programs(server: Pierhead) -> None
     assert (code, err.count("\n")) == (1, 1)
     code, out, _ = server.run_command("promotions", number)
     assert (code, "approved   ben" in out) == (0, True)
+
+
+def test_a_command_waits_until_it_is_decided(server: Pierhead) -> None:
+    name = "gates/waiting"
+    anna = {"PIERHEAD_USER": "anna", "PIERHEAD_PASSWORD": PASSWORD}
+    for seed, tag in ((390, "1.0.0"), (391, "1.1.0")):
+        in_uat(server, name, tag, seed)
+        with ThreadPoolExecutor(1) as pool:
+            command = ("promote", f"{name}:{tag}", "--to", "prod", "--wait")
+            waiting = pool.submit(server.run_command, *command, environment=anna)
+            wait_until(lambda: bool(listed(server, f"?image={name}&state=waiting")), 30, "it is asked for")
+            (row,) = listed(server, f"?image={name}&state=waiting")
+            if tag == "1.0.0":
+                for who in ("ben", "chidi"):
+                    decide(server, row["id"], "approve", who).expect(200)
+            else:
+                decide(server, row["id"], "reject", "ben", reason="too late").expect(200)
+            code, out, err = waiting.result(60)
+        assert f"pierhead approve {row['id']}" in err
+        if tag == "1.0.0":
+            assert (code, "prod  done" in out) == (0, True)
+        else:
+            assert (code, "was rejected by ben: too late." in err) == (1, True)
 
 
 def test_row_122_an_image_that_is_not_whole_is_422_and_nothing_of_it_arrives(start_pierhead: StartPierhead) -> None:

@@ -69,7 +69,6 @@ class Company:
         registries = [self.registry.address(name) for name in (DEV, GROUP)]
         variables = {
             "NEXUS_REGISTRY": registries[0],
-            "NEXUS_REGISTRY_PUSH": registries[0],
             "NEXUS_REGISTRY_PULL": registries[1],
             "PIERHEAD_SERVER": self.registry.url(),
             "VAULT_ADDR": self.vault.url,
@@ -290,6 +289,7 @@ def test_kaniko_gets_its_flags_from_a_job_before_it_and_its_login_from_the_id_to
     variables = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "VAULT_ADDR": "http://127.0.0.1:9"}
     variables["DOCKER_CONFIG"] = "../docker"  # a path from the root would be taken for a file's
     project = company.project(tmp_path, {".gitlab-ci.yml": written}, **variables)
+    project.without_images = True
     project.install("executor", IN_PLACE_OF_KANIKO)
     project.variables["KANIKO_EXECUTOR"] = str(tmp_path / "bin/executor")
     project.write({"app": "kaniko\n"})

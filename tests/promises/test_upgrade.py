@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from pierhead.adapters.sqlite.connect import SCHEMA_VERSION
-from pierhead.boot.ports import DRAIN_SECONDS
+from pierhead.boot.settings import LimitSettings
 from pierhead.boot.wire import DATABASE_FILE
 from tests.peers.fixtures import StartPierhead
 from tests.peers.images import image
@@ -199,7 +199,7 @@ def shell(lines: str) -> str:
 def test_the_unit_gives_the_drain_its_time_and_starts_what_there_is() -> None:
     unit = (Path(__file__).parents[2] / "examples/systemd/pierhead.service").read_text()
     keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
-    assert int(keys["TimeoutStopSec"]) > DRAIN_SECONDS
+    assert int(keys["TimeoutStopSec"]) > LimitSettings().drain_seconds
     assert keys["RestartPreventExitStatus"] == "2"
     told = run([sys.executable, "-m", "pierhead", "serve", "--help"], environment=plain_environment(Path("/tmp")))
     for option in re.findall(r"--\w+", keys["ExecStart"]):

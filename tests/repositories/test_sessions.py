@@ -23,6 +23,8 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import DigestMismatch, RepositoryReadOnly, TooManyUploads, UploadUnknown
+from pierhead.jobs.loop import Idle, Worked
+from pierhead.jobs.reap_uploads import ReapUploads
 from pierhead.ports.metadata.values import RepositoryId, UploadRow
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.sessions import Sessions
@@ -156,8 +158,13 @@ async def test_a_policy_that_changes_in_the_midst_is_heard(pushing: Pushing) -> 
 
 async def test_idle_ones_are_forgotten(pushing: Pushing) -> None:
     old = await pushing.begin()
-    pushing.clock.shift += limits.UPLOAD_IDLE_SECONDS_MAX + 1
+    pushing.clock.shift += 61
     await pushing.begin()
+    on, sessions = pushing.on, pushing.sessions
+    assert len(sessions) == 2
+    reap = ReapUploads(on.store, on.blobs, pushing.clock, "one", 60_000_000, sessions)
+    assert await reap() == Worked("1 idle uploads forgotten, 0 files deleted")
+    assert await reap() == Idle()
     with pytest.raises(UploadUnknown):
         await pushing.finish(old, BODY)
     assert pushing.sessions.count("ann") == 1
@@ -175,6 +182,6 @@ def test_all_can_be_taken_at_the_end() -> None:
     sessions = Sessions(alone=True)
     rows = [UploadRow(f"{n:032x}", RepositoryId(1), ImageName("a"), "ann", "sha256", n, None) for n in range(3)]
     for row in rows:
-        sessions.begin(row, 0)
+        sessions.begin(row)
     assert list(sessions.take_all()) == rows
     assert sessions.count("ann") == 0

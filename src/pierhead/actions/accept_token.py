@@ -43,7 +43,9 @@ class Accepting:
     def _bearer(self, claims: Claims) -> Principal | None:
         """An account as it is now, or somebody else with the rules that the token brings along."""
         if ACCOUNT_NAME.fullmatch(claims.subject):
-            return self.accounts.principal(claims.subject) if claims.rules is None else None
+            if claims.rules is not None or self.accounts.made(claims.subject) != claims.made:
+                return None
+            return self.accounts.principal(claims.subject)
         return None if claims.rules is None else Principal(claims.subject, claims.rules)
 
     def _is_there(self, one: Access) -> bool:

@@ -18,17 +18,18 @@ async def delete_reference(
     deletion = _deletion(hosted, grant, circumstances)
     if isinstance(reference, Digest):
         digest = reference
-        await hosted.parts.store.write(lambda tx: delete_manifest(tx, deletion, digest))
+        await hosted.parts.store.write(lambda tx: delete_manifest(tx, deletion, digest), vital=True)
     else:
         tag = reference
-        await hosted.parts.store.write(lambda tx: delete_tag(tx, deletion, tag))
+        await hosted.parts.store.write(lambda tx: delete_tag(tx, deletion, tag), vital=True)
 
 
 async def delete_blob_link(hosted: Hosted, grant: Grant, digest: Digest, circumstances: Mapping[str, object]) -> None:
     """Takes a blob from the image. Raises BlobUnknown, BlobNamedByManifest, RepositoryReadOnly."""
     deletion = _deletion(hosted, grant, circumstances)
-    await hosted.parts.store.write(lambda tx: delete_blob(tx, deletion, digest))
+    await hosted.parts.store.write(lambda tx: delete_blob(tx, deletion, digest), vital=True)
 
 
 def _deletion(hosted: Hosted, grant: Grant, circumstances: Mapping[str, object]) -> Deletion:
-    return Deletion(hosted.row_id, hosted.name, grant.image, grant.principal.name, hosted.parts.lease, circumstances)
+    parts, who = hosted.parts, grant.principal.name
+    return Deletion(hosted.row_id, hosted.name, grant.image, who, parts.lease, circumstances, parts.keep_deleted)

@@ -81,6 +81,7 @@ def issue_token(issuer: Issuer, who: Principal, port: RepositoryName | None, sco
                 rules=None if of_ours else who.rules,
                 limit=who.limit,
                 through=who.through,
+                made=issuer.accounts.made(who.name) if of_ours else 0,
             )
         )
         if len(token) <= limits.TOKEN_BYTES_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pierhead.domain.names import RepositoryName
@@ -19,10 +19,13 @@ _REST: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """Bytes of the file system that holds the data folder; ``available`` to this account."""
+    """Bytes of the file system that holds the data folder; ``available`` to this account. ``reserve`` is what is set
+    aside for deletions on a full disk, ``given_up`` whether that is in use."""
 
     total: int
     available: int
+    reserve: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,11 @@ class Storage:
 class StorageGauge:
     """Remembers the last measurement; those who ask while one is under way wait for it."""
 
-    def __init__(self, store: Store, clock: Clock, disk: Callable[[], Disk | None]) -> None:
-        """``disk`` is called in a worker thread."""
+    def __init__(
+        self, store: Store, clock: Clock, disk: Callable[[], Disk | None], begun: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``disk`` is called in a worker thread; ``begun`` says how many upload sessions have no row yet."""
+        self._begun = begun
         self._store = store
         self._clock = clock
         self._disk = disk
@@ -81,4 +87,5 @@ class StorageGauge:
         except TimeoutError:
             sizes = None if self._last is None else self._last.sizes
         disk = await asyncio.to_thread(self._disk)
+        totals = replace(totals, uploads=totals.uploads + self._begun())
         return Storage(totals, sizes, disk, self._clock.now())

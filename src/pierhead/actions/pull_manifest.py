@@ -16,6 +16,8 @@ async def pull_manifest(
     found: Found | Head | Missing = MISSING
     if entry.shows(who, image):
         found = await entry.repository.manifest(who, image, reference, head=head)
-    if isinstance(found, Missing):
+    if isinstance(found, Found):
+        table.pulls.note(found.member, image, found.manifest.digest, reference)
+    elif isinstance(found, Missing):
         raise ManifestUnknown(image, reference, entry.name, table.pull_hint(entry, image, reference))
     return found

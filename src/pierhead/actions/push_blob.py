@@ -54,7 +54,7 @@ async def begin_upload(hosted: Hosted, grant: Grant, algorithm: str) -> str:
     if sessions.alone:
         policy, count = await parts.store.lookups.opening(hosted.row_id, row.account)
         may_open(policy, count + sessions.count(row.account), row, hosted.name, most)
-        sessions.begin(row, row.created - limits.UPLOAD_IDLE_SECONDS_MAX * 1_000_000)
+        sessions.begin(row)
     else:
         await parts.store.write(lambda tx: open_upload(tx, row, hosted.name, most), durable=False, brief=True)
     return upload

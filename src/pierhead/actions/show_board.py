@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypedDict
 
 from pierhead.domain import board, limits
 from pierhead.domain.access import Principal, Right
-from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, Row, Service, Standing
+from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, GateState, Row, Service, Standing
 from pierhead.domain.build_cache import by_name
 from pierhead.domain.digest import Digest
-from pierhead.domain.names import ImageName, Tag
+from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.provenance import Seen
 from pierhead.domain.running import Runs, RunState, run_state
+from pierhead.ports.metadata.promotions import WAITING, PointerRow, PromotionRow
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.running import ClusterRow
 from pierhead.repositories.facts import FactsShelf, Whereabouts
@@ -22,6 +23,12 @@ from pierhead.repositories.parts import Parts
 
 _SERVICE: Final = "service:"
 _IMAGE: Final = "image:"
+Waiting = Mapping[tuple[RepositoryName, ImageName], PromotionRow]
+
+
+class _Asked(TypedDict):
+    promotion: int
+    approvals: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ def _batch(
     """Rows behind ``after`` with their cursors, and where to go on, None if that is all."""
     heads = _heads(reports, plan, wanted, after, limit + 1)
     rows: list[tuple[str, Row]] = []
-    clusters = _clusters(reports, plan)
+    clusters, waiting = _clusters(reports, plan), _waiting(reports)
     for mark, service in heads:
-        row = _row(reports, plan, who, service)
+        row = _row(reports, plan, who, service, waiting)
         if row is None:
             continue
         if clusters:
@@ -116,7 +123,13 @@ def _named(plan: BoardPlan, names: Collection[str]) -> Iterator[tuple[str, Servi
         yield f"{_SERVICE}{one.name}" if one.name else f"{_IMAGE}{one.image}", one
 
 
-def _row(reports: Reports, plan: BoardPlan, who: Principal, service: Service) -> Row | None:
+def _waiting(reports: Reports) -> Waiting:
+    """Promotions that wait for approvals, of each image in each repository that which was asked for last."""
+    rows = reports.promotions(None, limits.BOARD_WAITING_MAX, state=WAITING)
+    return {(row.target_repository, row.image): row for row in reversed(rows)}
+
+
+def _row(reports: Reports, plan: BoardPlan, who: Principal, service: Service, waiting: Waiting) -> Row | None:
     """None if the account may pull the image from no stage, or if an image of no service stands nowhere."""
     cells: list[Cell] = []
     before: tuple[BoardStage, Cell] | None = None
@@ -125,11 +138,22 @@ def _row(reports: Reports, plan: BoardPlan, who: Principal, service: Service) ->
             before = None
             continue
         cell = _cell(reports, plan, service.image, stage, before)
+        asked = waiting.get((stage.repository, service.image))
+        if asked is not None and cell.gate is not None:
+            cell = replace(cell, gate=replace(cell.gate, state=GateState.WAITS, **_asked(asked)))
         before = stage, cell
         cells.append(cell)
     if not cells or (service.name is None and not any(cell.holds or cell.moving for cell in cells)):
         return None
     return Row(service, cells)
+
+
+def _asked(row: PromotionRow) -> _Asked:
+    """The first words of what the gate of approvals saw; who gave them is told where the promotion is shown."""
+    gates = row.told.get("gates")
+    found = [one for one in gates if isinstance(one, dict)] if isinstance(gates, list) else []
+    evidence = next((str(one.get("evidence", "")) for one in found if one.get("gate") == "approvals"), "")
+    return {"promotion": row.id, "approvals": evidence.partition(" (")[0]}
 
 
 def _cell(
@@ -139,13 +163,20 @@ def _cell(
     found = [
         one
         for one in reports.board.candidates(stage.repository, image, rules, limits.BOARD_TAGS_LOOKED_AT)
-        if by_name(image, one.tag) is None
+        if one.tag is None or by_name(image, one.tag) is None
     ]
-    holds = board.newest(found)
+    holds, left, pointed = board.newest(found), None, False
+    if plan.staged and stage != plan.stages[0]:
+        held = reports.held(stage.repository, [image]).get(image)
+        told = None if held is None else _pointed(reports, stage, image, held.current, found)
+        if held is not None and told is not None:
+            holds, pointed = told, True
+            left = None if held.previous is None else held.previous.digest
     pointing = reports.board.pointing(stage.repository, image, rules.moving)
-    cell = Cell(stage.name, stage.repository, holds, moving=board.moving_tags(pointing, found, holds))
+    moving = board.moving_tags(pointing, found, holds)
+    cell = Cell(stage.name, stage.repository, holds, moving=moving, pointed=pointed)
     if before is not None and plan.staged:
-        gate, built = _from_before(reports, plan, image, before, holds)
+        gate, built = _from_before(reports, plan, image, before, holds, left)
         return replace(cell, gate=gate, built=built)
     if holds is None:
         return cell
@@ -154,7 +185,12 @@ def _cell(
 
 
 def _from_before(
-    reports: Reports, plan: BoardPlan, image: ImageName, before: tuple[BoardStage, Cell], holds: Standing | None
+    reports: Reports,
+    plan: BoardPlan,
+    image: ImageName,
+    before: tuple[BoardStage, Cell],
+    holds: Standing | None,
+    left: Digest | None,
 ) -> tuple[Gate, Seen]:
     """How what is held relates to the stage before, and the job that built it, which is known where it came first."""
     stage, cell = before
@@ -167,7 +203,24 @@ def _from_before(
     if arrival is None:
         return board.gate(there, holds, None, 0), holds.seen
     newer = reports.board.newer(stage.repository, image, plan.rules, arrival.at, board.NEWER_MAX)
-    return board.gate(there, holds, arrival.at, newer), arrival.seen
+    return board.gate(there, holds, arrival.at, newer, left), arrival.seen
+
+
+def _pointed(
+    reports: Reports, stage: BoardStage, image: ImageName, pointer: PointerRow, found: Sequence[Standing]
+) -> Standing | None:
+    """What a promotion put there, by the tag that it was promoted under as long as that is there; None if the bytes
+    were deleted since."""
+    same = [one for one in found if one.digest == pointer.digest]
+    known = next((one for one in same if one.tag == pointer.tag), board.newest(same))
+    if known is not None:
+        return replace(known, since=pointer.since, by=pointer.account)
+    stored = reports.manifest(stage.repository, image, pointer.digest)
+    if stored is None:
+        return None
+    tags = reports.tags_of(stage.repository, image, pointer.digest, limits.BOARD_TAGS_LOOKED_AT)
+    tag = Tag(pointer.tag) if pointer.tag in tags else next(iter(tags), None)
+    return Standing(tag, pointer.digest, stored.media_type, pointer.since, pointer.account)
 
 
 def _clusters(reports: Reports, plan: BoardPlan) -> Mapping[str, tuple[ClusterRow, str]]:

@@ -11,6 +11,7 @@ from pierhead.adapters.jwt.keys import Keys
 from pierhead.adapters.sqlite.connect import DatabaseRefused
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.adapters.system import SystemClock, SystemEntropy
+from pierhead.boot.records import record_keys
 from pierhead.boot.reset import NoDataFolder
 from pierhead.boot.tokens import KEYS_FOLDER
 from pierhead.boot.wire import DATABASE_FILE
@@ -27,6 +28,11 @@ def rotate_keys(data: Path, *, drop_old: bool) -> str:
     Raises NoDataFolder.
     """
     return _in(data, lambda: Keys(data / KEYS_FOLDER, SystemClock(), SystemEntropy()).rotate(drop_old=drop_old).kid)
+
+
+def rotate_record_key(data: Path) -> str:
+    """Makes a key that signs records of promotions from now on. Returns its id. Raises NoDataFolder."""
+    return _in(data, lambda: record_keys(data, SystemClock(), SystemEntropy()).rotate().id)
 
 
 def refresh_tokens(data: Path, account: str) -> Sequence[RefreshRow]:

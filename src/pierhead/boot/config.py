@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pierhead.boot import config_rules as rules
 from pierhead.boot import config_trust as trust
 from pierhead.boot import config_values as values
+from pierhead.boot.config_expiry import expiry_of
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean, dotted
 from pierhead.boot.config_fit import fit, fit_value
 from pierhead.boot.config_gates import promotion_of, stage_gates
@@ -120,6 +121,8 @@ class _Assembly:
         self._check(top, main_key, main, repositories, stages, accounts)
         rules.check_roles(accounts, roles, top.roles, repositories.named, self._faults)
         check_sign_in(top.sign_in, top.roles, self._faults)
+        found = [stage for _, stage in stages]
+        expiry = expiry_of(top, repositories.known, repositories.named, found, self._faults, self._tree.lines)
         self._faults.raise_if_any()
         return Settings(
             data=folder,
@@ -150,10 +153,13 @@ class _Assembly:
                 every_seconds=top.reclaim.every,
                 uploads_seconds=top.reclaim.uploads,
             ),
+            expiry=expiry,
             limits=LimitSettings(
                 uploads_per_account=top.limits.uploads_per_account,
                 blob_bytes=top.limits.blob_bytes,
                 connections=top.limits.connections,
+                drain_seconds=top.limits.drain,
+                reserve_bytes=top.limits.reserve_bytes,
             ),
             log_format=top.log.format,
             audit=AuditSettings(pulls=top.audit.pulls, sample=top.audit.sample),

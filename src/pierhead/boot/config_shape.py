@@ -21,6 +21,7 @@ from pierhead.boot.settings import (
     Address,
     AuditSettings,
     BoardSettings,
+    ExpirySettings,
     LimitSettings,
     OidcSettings,
     PromotionSettings,
@@ -41,6 +42,7 @@ from pierhead.domain.trust import Wanted
 _PROXY: Final = ProxySettings(name=RepositoryName("defaults"), upstream="")
 _RECLAIM: Final = ReclaimSettings()
 _LIMITS: Final = LimitSettings()
+_EXPIRY: Final = ExpirySettings()
 _SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _SIGN_IN: Final = SignInSettings()
 _OIDC: Final = OidcSettings(issuer="", client_id="", name="", button="")
@@ -68,6 +70,7 @@ Pause = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
 Mount = Annotated[str, PlainValidator(vault_values.mount)]
 Text = Annotated[str, PlainValidator(values.text)]
 Grace = Annotated[int, PlainValidator(values.duration("0s", "30d"))]
+Age = Annotated[int, PlainValidator(values.duration("1s", "3650d"))]
 Wait = Annotated[int, PlainValidator(values.duration("1s", _ANSWER_MAX))]
 
 
@@ -244,6 +247,23 @@ class ReclaimShape(Shape):
     uploads: Pause = _RECLAIM.uploads_seconds
 
 
+class ExpiryRuleShape(Shape):
+    images: tuple[Annotated[str, PlainValidator(values.reserve_pattern)], ...] = ("*",)
+    tags: tuple[Annotated[str, PlainValidator(values.tag_pattern)], ...] | None = None
+    unused: Age | None = None
+    older: Age | None = None
+    newest: Annotated[int, PlainValidator(values.count(1, 100_000))] | None = None
+    keep: Switch = False
+    untagged: Age | None = None
+    build_caches: Annotated[int, PlainValidator(values.size("1MB", "1024TiB"))] | None = None
+
+
+class ExpiryShape(Shape):
+    keep_deleted: Annotated[int, PlainValidator(values.duration("0s", "3650d"))] = _EXPIRY.keep_deleted_seconds
+    every: Annotated[int, PlainValidator(values.duration("1s", "7d"))] = _EXPIRY.every_seconds
+    repositories: dict[str, object] = {}
+
+
 class TokensShape(Shape):
     lifetime: Annotated[int, PlainValidator(values.duration(_TOKEN_MIN, _TOKEN_MAX))] = _TOKENS.lifetime_seconds
     refresh: Switch = _TOKENS.refresh
@@ -268,6 +288,8 @@ class LimitsShape(Shape):
     uploads_per_account: Annotated[int, PlainValidator(values.count(1, 1_000_000))] = _LIMITS.uploads_per_account
     blob_bytes: Annotated[int, PlainValidator(values.size("1MiB", "16TiB"))] = _LIMITS.blob_bytes
     connections: Annotated[int, PlainValidator(values.count(10, 1_000_000))] = _LIMITS.connections
+    drain: Annotated[int, PlainValidator(values.duration("1s", "10m"))] = _LIMITS.drain_seconds
+    reserve_bytes: Annotated[int, PlainValidator(values.size("0B", "16GiB"))] = _LIMITS.reserve_bytes
 
 
 class OidcShape(Shape):
@@ -318,6 +340,7 @@ class TopShape(Shape):
     tags: dict[str, object] = {}
     trust: dict[str, object] = {}
     reclaim: ReclaimShape = ReclaimShape()
+    expiry: ExpiryShape = ExpiryShape()
     log: LogShape = LogShape()
     audit: AuditShape = AuditShape()
     board: BoardShape = BoardShape()
@@ -353,6 +376,8 @@ SHAPES: Final[tuple[type[Shape], ...]] = (
     TrustShape,
     TrustRuleShape,
     ReclaimShape,
+    ExpiryShape,
+    ExpiryRuleShape,
     TokensShape,
     LogShape,
     AuditShape,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import Wrong
@@ -19,6 +21,18 @@ def vault_url(value: object) -> str:
     if path == "/v1" or path.endswith("/v1"):
         raise Wrong(f"must be written without /v1: {parts.scheme}://{parts.netloc}{path.removesuffix('/v1')}.")
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def plain_address(address: str) -> bool:
+    """Whether whoever is on the way to this Vault can read what is said: HTTP, and not on this machine."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def mount(value: object) -> str:

@@ -22,7 +22,7 @@ async def admin_hash(store: Store, entropy: Entropy, data: Path) -> str:
 
     The file is durable before the hash is, so a crash between the two makes another password, not an account without.
     """
-    known = await store.write(lambda tx: tx.notes.get(_NOTE), durable=False)
+    known = await store.write(lambda tx: tx.notes.get(_NOTE), durable=False, vital=True)
     return known if known is not None else await reset_admin(store, entropy, data)
 
 
@@ -43,7 +43,7 @@ async def reset_admin(store: Store, entropy: Entropy, data: Path) -> str:
         tx.refreshes.revoke("admin", None)
         record(tx, "password", PROGRAM, {"subject": "admin"}, {})
 
-    await store.write(commit)
+    await store.write(commit, vital=True)
     return hashed
 
 

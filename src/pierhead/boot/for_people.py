@@ -6,6 +6,7 @@ Nobody needs it to push or pull, so ``main_port`` imports this module, and all t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from pierhead import __version__
 from pierhead.actions.measure_storage import StorageGauge
@@ -17,10 +18,16 @@ from pierhead.domain.names import RepositoryName
 from pierhead.faces.ops.app import Ops
 from pierhead.faces.rest.app import Rest
 from pierhead.faces.rest.call import Listening
+from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
+from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.proxy import ProxyStatus
+
+_CROWDED: Final = (
+    "The disk is full: its reserve is given up for deletions, and everything else is refused until there is room."
+)
 
 
 class ForPeople:
@@ -55,14 +62,25 @@ class ForPeople:
         return plan_of(self._house.settings)
 
     @property
+    def record_signer(self) -> RecordSigner:
+        """With the keys of the data folder."""
+        return self._house.record_keys
+
+    @property
     def warnings(self) -> Sequence[str]:
-        """Sentences about the configuration."""
-        return self._house.warnings
+        """Sentences about the configuration, and about the disk."""
+        warnings = self._house.warnings
+        return (*warnings, _CROWDED) if self._house.store.reserve.away else warnings
 
     @property
     def reclaim(self) -> Callable[[], Awaitable[Outcome]]:
         """One step now, beside the loop that makes them by itself."""
         return self._house.background.reclaim or _nothing
+
+    @property
+    def expiry(self) -> Expiry:
+        """The rules of the configuration in force."""
+        return self._house.background.expiry
 
     async def proxies(self) -> Sequence[ProxyStatus]:
         """As all workers see them together."""

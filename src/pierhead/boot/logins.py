@@ -15,7 +15,7 @@ from pierhead.adapters.access_tokens import AccessTokenSource
 from pierhead.adapters.passwords import NOBODYS, Argon2, PasswordAccount, PasswordSource
 from pierhead.boot.config_secrets import ResolvedAccount, ResolvedSecrets
 from pierhead.boot.first_start import admin_hash, known_admin_hash
-from pierhead.boot.rotations import RotatingPasswords
+from pierhead.boot.rotations import ADMIN, RotatingPasswords
 from pierhead.boot.settings import Settings
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
@@ -29,7 +29,6 @@ from pierhead.repositories.directory import Account, Desk, Directory, FileAccoun
 from pierhead.repositories.last_uses import LastUses
 from pierhead.repositories.rotating import Tools
 
-_ADMIN: Final = "admin"
 _SALT_NOTE: Final = "passwords.salt"
 
 
@@ -71,13 +70,13 @@ class Logins:
         self, settings: Settings, secrets: ResolvedSecrets, data: Path, environ: Mapping[str, str]
     ) -> Prepared:
         """What the configuration says of accounts. Nothing changes yet."""
-        self._salt = await self._store.write(self._kept_salt)
+        self._salt = await self._store.write(self._kept_salt, vital=True)
         admin = await admin_hash(self._store, self._entropy, data)
         resolved = secrets.accounts
         plain = {name: one.password.value for name, one in resolved.items() if one.password is not None}
         plain = {name: password for name, password in plain.items() if not password.startswith(PREFIX)}
-        hashes = {_ADMIN: admin, **{name: _hash_of(one, name in plain) for name, one in resolved.items()}}
-        accounts = {_ADMIN: FileAccount(_ADMIN, ("admin",), Origin.BUILT_IN)} | {
+        hashes = {ADMIN: admin, **{name: _hash_of(one, name in plain) for name, one in resolved.items()}}
+        accounts = {ADMIN: FileAccount(ADMIN, ("admin",), Origin.BUILT_IN)} | {
             name: FileAccount(name, account.roles, disabled=hashes[name] is None) for name, account in resolved.items()
         }
         later = tuple(stage.repository for stage in settings.stages[1:])

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pierhead import __version__
@@ -37,7 +37,7 @@ class MainPort:
         self._ports: Callable[[], Sequence[Port]] = lambda: ()
         self.started = house.parts.clock.now()
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
-        storage = StorageGauge(house.store, house.parts.clock, lambda: _disk(house.settings.data))
+        storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house), house.parts.sessions.__len__)
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
         self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
         self._storage = storage
@@ -122,9 +122,10 @@ class MainPort:
         return () if self._siblings is None else self._siblings.others()
 
 
-def _disk(data: Path) -> Disk | None:
+def _disk(house: House) -> Disk | None:
+    reserve = house.store.reserve
     try:
-        found = shutil.disk_usage(data)
+        found = shutil.disk_usage(house.settings.data)
     except OSError:
         return None
-    return Disk(found.total, found.free)
+    return Disk(found.total, found.free, reserve.held, reserve.away)

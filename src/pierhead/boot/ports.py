@@ -17,7 +17,6 @@ from pierhead.faces.door.front import Front
 from pierhead.faces.door.server import Port, Room, tls_context
 from pierhead.faces.door.server import Settings as DoorSettings
 
-DRAIN_SECONDS: Final = 30.0
 ORPHAN_DRAIN_SECONDS: Final = 5.0
 
 log = logging.getLogger("pierhead")
@@ -62,7 +61,7 @@ class Ports:
         wanted = _wanted(settings)
         for listener in [listener for listener in self._open if listener not in wanted]:
             port, _ = self._open.pop(listener)
-            self._drain(port)
+            self._drain(port, settings.limits.drain_seconds)
         await asyncio.sleep(0)  # lets the drains begin: they stop listening first
         for listener, name in wanted.items():
             connector = _connector(settings, listener, name)
@@ -79,7 +78,7 @@ class Ports:
             self._open[listener] = (port, connector)
         return faults
 
-    async def close(self, seconds: float = DRAIN_SECONDS) -> None:
+    async def close(self, seconds: float) -> None:
         """Refuses new requests, answers those that run, and returns when all is out, or cut after ``seconds``."""
         for port, _ in self._open.values():
             self._drain(port, seconds)
@@ -91,7 +90,7 @@ class Ports:
         if self._draining:
             await asyncio.wait(self._draining)
 
-    def _drain(self, port: Port, seconds: float = DRAIN_SECONDS) -> None:
+    def _drain(self, port: Port, seconds: float) -> None:
         task = asyncio.ensure_future(port.drain(seconds))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from pierhead.boot.secret_sources import VaultAtHand, source_of
 from pierhead.boot.settings import AccountSettings, Settings
@@ -16,6 +17,8 @@ from pierhead.ports.blobs import StoreFailed
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.secrets import Told
 from pierhead.repositories.rotating import RotatingPassword, Tools, note_of, told
+
+ADMIN: Final = "admin"
 
 
 class RotatingPasswords:
@@ -48,7 +51,7 @@ class RotatingPasswords:
                 grace = settings.grace_seconds if account.grace_seconds is None else account.grace_seconds
                 made[name] = (account, RotatingPassword(name, source, grace, self._tools))
         await asyncio.gather(*(one.aclose() for _, one in before.values()))
-        kept = await self._tools.store.write(lambda tx: _notes(tx, made), durable=False)
+        kept = await self._tools.store.write(lambda tx: _notes(tx, made, settings), durable=False, vital=True)
         for name, (_, one) in made.items():
             old = before.get(name)
             one.resume(kept[name] or (None if old is None else old[1].state))
@@ -103,5 +106,8 @@ class RotatingPasswords:
         return told(one, kept, self._tools.clock.now())
 
 
-def _notes(tx: Tx, names: Iterable[str]) -> dict[str, Rotation | None]:
+def _notes(tx: Tx, names: Collection[str], settings: Settings) -> dict[str, Rotation | None]:
+    """What is known of these; of accounts that there are no more nothing is."""
+    tx.notes.keep_only(note_of(""), names)
+    tx.uses.keep_only({ADMIN, *settings.accounts})
     return {name: rotation.of_document(tx.notes.get(note_of(name))) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pierhead.adapters.secret_files import SecretFile
 from pierhead.adapters.vault import AppRole, GivenToken, Jwt, Vault, VaultSecret, VaultSettings, Way
@@ -32,6 +33,18 @@ class NoVault:
     async def read(self) -> SecretText:
         """Never."""
         raise SecretAway(self._why, _NOT_SET_UP)
+
+
+def vault_warnings(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What is to be said of how Vault is asked."""
+    section = settings.vault
+    address = "" if section is None else section.address or environ.get(section.address_env, "").strip()
+    if not values.plain_address(address):
+        return ()
+    parts = urlsplit(address)
+    shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    told = f"Vault is asked at {shown}, in plain HTTP: whoever is on the way reads passwords, and the sign-in to Vault."
+    return (f"{told} Give it TLS, and write https:// (`vault.ca` for an authority of your own).",)
 
 
 class VaultAtHand:

@@ -15,7 +15,7 @@ from typing import Final
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot.config_faults import ConfigFaults
 from pierhead.boot.main_port import MainPort
-from pierhead.boot.ports import DRAIN_SECONDS, ORPHAN_DRAIN_SECONDS, Ports
+from pierhead.boot.ports import ORPHAN_DRAIN_SECONDS, Ports
 from pierhead.boot.settings import Settings, TlsSettings
 from pierhead.boot.wire import House, KindChanged, open_house
 from pierhead.domain.refusals import Unavailable
@@ -51,7 +51,7 @@ class Process:
         self._load = load
         self._inherited = inherited
         self._stopped = asyncio.Event()
-        self._drain_seconds = DRAIN_SECONDS
+        self._orphan = False
         self._rereading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,7 +80,8 @@ class Process:
             await self._stopped.wait()
         finally:
             main.take_leave()
-            await ports.close(self._drain_seconds)
+            longest = ORPHAN_DRAIN_SECONDS if self._orphan else house.settings.limits.drain_seconds
+            await ports.close(longest)
             for task in self._tasks:
                 task.cancel()
             await main.close()
@@ -103,7 +104,7 @@ class Process:
         """The parent has gone without a word, and whoever starts the next one waits for this process to end."""
         asyncio.get_running_loop().remove_reader(parent)
         if not self._stopped.is_set():
-            self._drain_seconds = ORPHAN_DRAIN_SECONDS
+            self._orphan = True
             self._stopped.set()
 
     def _own(self, work: object) -> None:

@@ -18,6 +18,7 @@ from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
+from pierhead.domain.expiry import Rules as ExpiryRules
 from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.naming import NamingRule
 from pierhead.domain.policy import WritePolicy
@@ -190,12 +191,23 @@ class ReclaimSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpirySettings:
+    """How long what was deleted can be brought back, and what goes by itself, by repository."""
+
+    keep_deleted_seconds: int = limits.KEEP_DELETED_SECONDS
+    every_seconds: int = 3600
+    rules: Mapping[RepositoryName, ExpiryRules] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """Maxima that a house may want to set for itself; all others are in ``domain/limits.py``."""
 
     uploads_per_account: int = limits.UPLOADS_PER_ACCOUNT_MAX
     blob_bytes: int = limits.BLOB_BYTES_MAX
     connections: int = 20_000
+    reserve_bytes: int = 64 << 20
+    drain_seconds: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +306,7 @@ class Settings:
     anonymous: str = "none"
     tokens: TokenSettings = field(default_factory=TokenSettings)
     reclaim: ReclaimSettings = field(default_factory=ReclaimSettings)
+    expiry: ExpirySettings = field(default_factory=ExpirySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log_format: str = "text"
     audit: AuditSettings = field(default_factory=AuditSettings)

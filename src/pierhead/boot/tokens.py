@@ -38,6 +38,10 @@ class KnownAccounts:
             return self._nobody
         return None if self._accounts is None else self._accounts.principal(name)
 
+    def made(self, name: str) -> int:
+        """See the port."""
+        return 0 if self._accounts is None else self._accounts.made(name)
+
     def revoked(self, access_token: str) -> bool:
         """See the port."""
         return self._accounts is not None and self._accounts.revoked(access_token)

@@ -11,6 +11,7 @@ from typing import Final
 from pierhead.actions.refresh_token import Keeping
 from pierhead.adapters.files.fills import FileFills
 from pierhead.adapters.files.store import FileBlobs
+from pierhead.adapters.public_keys import PemKeys
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.boot.background import Background
 from pierhead.boot.config_secrets import ResolvedSecrets, resolve_secrets
@@ -19,6 +20,8 @@ from pierhead.boot.marks import marks
 from pierhead.boot.once_rules import once_rules
 from pierhead.boot.people import SignedIn, session_rules
 from pierhead.boot.rails import rails_of
+from pierhead.boot.records import making_first, record_keys
+from pierhead.boot.secret_sources import vault_warnings
 from pierhead.boot.settings import GroupSettings, HostedSettings, ProxySettings, RepositorySettings, Settings
 from pierhead.boot.sign_on import SingleSignOn
 from pierhead.boot.tokens import TokenWorks
@@ -42,6 +45,7 @@ from pierhead.faces.door.visitors import Visitors
 from pierhead.faces.token.app import TokenEndpoint
 from pierhead.faces.v2.app import V2
 from pierhead.faces.v2.challenge import Challenger
+from pierhead.jobs.keep_pulls import KeepPulls
 from pierhead.jobs.keep_record import Recorder
 from pierhead.jobs.loop import Loop
 from pierhead.jobs.reread_passwords import RereadPasswords
@@ -54,8 +58,10 @@ from pierhead.repositories.group import Group
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.parts import Parts
+from pierhead.repositories.pulls import Pulls
 from pierhead.repositories.rails import Rails
 from pierhead.repositories.sessions import Sessions
+from pierhead.repositories.signed import SignedImages
 from pierhead.repositories.table import Entry, Table
 
 DATABASE_FILE: Final = "pierhead.db"
@@ -76,6 +82,7 @@ class House:
         fills = FileFills(blobs)
         self.proxies = Proxies(Fills(store, blobs, fills, settings.limits.blob_bytes))
         self.repositories: dict[RepositoryName, Repository] = {}
+        self.pulls = Pulls()
         self.ids = RequestIds(parts.entropy)
         self.recorder = Recorder(store, parts.clock)
         self.told = Told(self.recorder, parts.clock, self.ids)
@@ -83,12 +90,14 @@ class House:
         self.logins = Logins(store, parts.clock, parts.entropy, self.guard)
         self.sign_on = SingleSignOn(parts.clock)
         self.visitors = Visitors(store, parts.clock, parts.entropy, SignedIn(store, self.logins))
-        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory)
+        self.background = Background(parts, fills, self.proxies, faults, self.logins.directory, self.pulls)
         self.background.more = lambda: [
             self.token_works.tending(self.guard.forget_tokens),
+            making_first(self.record_keys),
             Loop("passwords", RereadPasswords(self.logins.rotating), limits.SECRET_LOOK_SECONDS),
         ]
         self._id_tokens = TrustedIssuers(parts.clock)
+        self.record_keys = record_keys(settings.data, parts.clock, parts.entropy)
         self.table = Table((), "")
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
         doubt = self.background.doubts.add
@@ -102,7 +111,7 @@ class House:
 
     async def apply(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Makes the house what ``settings`` say; what did not change goes on. Raises KindChanged."""
-        rows = await self.store.write(lambda tx: _take_over(tx, settings))
+        rows = await self.store.write(lambda tx: _take_over(tx, settings), vital=True)
         secrets = resolve_secrets(settings, environ)
         logins = await self.logins.prepare(settings, secrets, self.settings.data, environ)
         old = self.parts
@@ -113,8 +122,14 @@ class House:
         )
         warnings = await self.logins.use(logins)
         self.settings = settings
-        self.warnings = (*secrets.warnings, *warnings, *await self.sign_on.use(settings.sign_in.oidc, environ))
-        self.table = _table(settings, self.repositories, rails_of(settings, rows, self.logins.directory))
+        self.warnings = (
+            *secrets.warnings,
+            *warnings,
+            *vault_warnings(settings, environ),
+            *await self.sign_on.use(settings.sign_in.oidc, environ),
+        )
+        self.table = _table(settings, self.repositories, self._rails(settings, rows))
+        self.table.pulls = self.pulls
         self.told.knows = lambda name: name in self.logins.directory.accounts
         self.visitors.rules = session_rules(settings)
         read_token = self.token_works.apply(settings, self.logins.directory, self.table)
@@ -128,6 +143,10 @@ class House:
         return Keeping(
             self.store, self.logins.directory, clock, entropy, on=tokens.refresh, seconds=tokens.refresh_seconds
         )
+
+    def _rails(self, settings: Settings, rows: Mapping[RepositoryName, RepositoryRow]) -> Rails:
+        signatures = SignedImages(self.store, self.blobs, PemKeys())
+        return rails_of(settings, rows, self.logins.directory, signatures, self.record_keys)
 
     def _challenger(self, settings: Settings) -> Challenger:
         return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)
@@ -158,6 +177,7 @@ class House:
     async def close(self) -> None:
         """Ends what runs and closes what is open, in the order that loses nothing."""
         await self.background.stop()
+        await KeepPulls(self.store, self.pulls)()
         await self.proxies.close()
         await self.sign_on.close()
         await self.logins.close()
@@ -165,7 +185,7 @@ class House:
         await self.recorder.close()
         if rows := self.parts.sessions.take_all():
             with contextlib.suppress(Unavailable):
-                await self.store.write(lambda tx: save_uploads(tx, rows))
+                await self.store.write(lambda tx: save_uploads(tx, rows), vital=True)
         await self.store.close()
         self.blobs.close()
 
@@ -179,8 +199,10 @@ async def open_house(
     """
     data = settings.data
     _make_folder(data)
-    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1)
+    reserve = settings.limits.reserve_bytes
+    store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1, reserve=reserve)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
+    blobs.ground.health.crowded = lambda: store.reserve.away
     parts = _parts(settings, store, blobs, clock, entropy, Sessions(alone=settings.workers == 1))
     house = House(settings, parts, store, blobs, faults)
     await house.apply(settings, environ)
@@ -199,6 +221,7 @@ def _parts(
         settings.limits.uploads_per_account,
         settings.limits.blob_bytes,
         sessions,
+        settings.expiry.keep_deleted_seconds * 1_000_000,
     )
 
 
@@ -210,6 +233,7 @@ def _make_folder(data: Path) -> None:
 def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:
     """The record tells of another configuration in the transaction that brings it into force."""
     rows = _ensure_rows(tx, settings)
+    tx.pulls.begin()
     record_settings(tx, settings.source, settings.digest, marks(settings))
     name_pointer(tx, settings.promotion.pointer)
     return rows

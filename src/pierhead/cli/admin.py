@@ -51,6 +51,25 @@ def rotate_keys(data: Path, drop_old: bool) -> None:
     print(f"The new key is {kid}." + (" The old ones are gone." if drop_old else ""))
 
 
+@admin.command("rotate-record-key")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="The data folder.")
+def rotate_record_key(data: Path) -> None:
+    """Make a new key for signing records of promotions.
+
+    A running server signs with it at once. Records that the old key signed are verified by its public half, which
+    stays; its private half is taken away. Hand out the new one: pierhead records keys --pem
+    """
+    from pierhead.boot.chores import rotate_record_key as rotate
+    from pierhead.boot.reset import NoDataFolder
+
+    try:
+        key = rotate(data)
+    except NoDataFolder as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(1)
+    print(f"The new key is {key}.")
+
+
 @admin.command("refresh-tokens")
 @click.argument("account")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The data folder.")

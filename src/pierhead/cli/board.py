@@ -20,6 +20,7 @@ _LEGEND = {
     "->": "newer images wait in the stage before",
     "<-": "older than the stage before",
     "?": "not in the stage before any more",
+    "(": "waits for approvals: `pierhead promotions`",
 }
 
 
@@ -51,6 +52,20 @@ def list_board(
         _remark(rows)
 
 
+@board.command("diff")
+@click.argument("service")
+@click.option("--from", "before", required=True, metavar="STAGE", help="The stage that is compared.")
+@click.option("--to", "after", required=True, metavar="STAGE", help="The stage that it is compared with.")
+@click.option("--platform", default="", help="Which platform of an index, such as linux/arm64.")
+@talks
+def diff_stages(talk: Talk, service: str, before: str, after: str, platform: str) -> None:
+    """Show what differs between what two stages of SERVICE hold now."""
+    from pierhead.cli.diff import print_diff
+
+    more = {"platform": platform} if platform else {}
+    print_diff(talk, talk.client.get("board", "diff", service=service, **{"from": before, "to": after}, **more))
+
+
 def columns(rows: Sequence[Json]) -> Iterator[Column]:
     """For the stages that stand in ``rows``: tag and age, with the gate before it; what is narrower comes last."""
     names: dict[str, bool] = {}
@@ -61,7 +76,7 @@ def columns(rows: Sequence[Json]) -> Iterator[Column]:
     for name, gated in names.items():
         if gated:
             yield Column("", _cell(name, lambda stage, how: sign(stage) or (" " if how.terminal else "")))
-        yield Column(name.upper(), _held(name, lambda held, how: clean(held["tag"])))
+        yield Column(name.upper(), _held(name, _tag))
         yield Column("AGE", _held(name, lambda held, how: ago(held["since"], how)), 1)
     if any(row["runs"] for row in rows):
         yield Column("RUNS", runs)
@@ -79,6 +94,9 @@ def sign(stage: Json) -> str:
     gate = stage["gate"]
     if gate is None:
         return ""
+    if gate["state"] == "waits":
+        count = clean(gate["approvals"]).replace(" of ", "/")
+        return f"({count or '..'}) #{gate['promotion']}"
     if gate["state"] == "newer":
         return f"->{gate['newer']}" if gate["newer"] < 100 else "->99+"
     return _SIGNS.get(gate["state"], clean(gate["state"]))
@@ -146,6 +164,10 @@ def _cell(name: str, text: Text) -> Text:
 def _held(name: str, text: Text) -> Text:
     """The same of what the stage holds."""
     return _cell(name, lambda stage, how: text(stage["holds"], how) if stage["holds"] else "")
+
+
+def _tag(held: Json, how: Look) -> str:
+    return clean(held["tag"]) or clean(held["digest"])[7:15]
 
 
 def _who(held: Json, how: Look) -> str:

@@ -93,6 +93,7 @@ def _log_in(way: Way, helper: bool, environment: Mapping[str, str]) -> tuple[Jso
         remarks += prove(way.registries[0], token)
         found = Login(OIDC_USER, token.text)
     else:
+        remarks += way.remarks(environment)
         found = way.login(environment)
     files = [docker_folder(environment) / "config.json"]
     other = podman_file(environment, os.getuid())

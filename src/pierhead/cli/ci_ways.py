@@ -51,6 +51,10 @@ class Way:
             return Login(OIDC_USER, self.token(environment).text)
         return Vault(environment, time.monotonic).login(self.token(environment), self.place)
 
+    def remarks(self, environment: Mapping[str, str]) -> list[str]:
+        """What is to be said of the way that it goes. Raises Fault."""
+        return [] if self.oidc else Vault(environment, time.monotonic).remarks
+
 
 def registries_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """NEXUS_REGISTRY and NEXUS_REGISTRY_PULL, each once. Raises Fault."""

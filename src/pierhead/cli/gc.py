@@ -47,4 +47,8 @@ def _said(found: Json) -> str:
     if found["leased_blobs"]:
         until = moment(found["leased_until"])
         text += f" Leases keep {found['leased_blobs']} more, {human_size(found['leased_bytes'])}, until {until}."
+    if found["deleted_manifests"]:
+        many = found["deleted_manifests"]
+        kept = f"{many} deleted image{'' if many == 1 else 's'}, {human_size(found['deleted_bytes'])}"
+        text += f" Kept to be brought back: {kept} (`pierhead tag deleted`, `tag purge`)."
     return text

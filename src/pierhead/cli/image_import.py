@@ -13,6 +13,7 @@ from pierhead.cli.carry.layout import Root, split
 from pierhead.cli.carry.registry import Registry
 from pierhead.cli.carry.sending import Sending
 from pierhead.cli.carry.sessions import Sessions
+from pierhead.cli.carry.taken import refuse_taken
 from pierhead.cli.client import Fault, Json
 from pierhead.cli.tables import human_size
 from pierhead.cli.talk import Talk, talks
@@ -47,7 +48,8 @@ def import_(talk: Talk, file: str, repository: str | None, name: str | None) -> 
         registry = Registry(talk.client)
         work = [(group, _cargo(archive, group)) for group in groups]
         for group, cargo in work:
-            _refuse_taken(registry, talk, target, group)
+            another = f"--as {group.image}:TAG"
+            refuse_taken(talk.client, registry, target, group.image, cargo.tags, another)
             present(cargo, lambda digest: archive.blob_size(digest) is not None)
         told = [_carry(registry, archive, target, group, cargo) for group, cargo in work]
     if talk.as_json:
@@ -147,20 +149,3 @@ def _only_hosted(talk: Talk) -> str:
     raise Fault(
         f"Say where it goes with --to: {', '.join(hosted) or 'there is no hosted repository that you may see'}."
     )
-
-
-def _refuse_taken(registry: Registry, talk: Talk, target: str, group: Group) -> None:
-    """Before anything is sent: a tag that is written once and holds other bytes would be refused at the end.
-
-    The server decides all the same, in the transaction that sets the tag. Raises Fault.
-    """
-    known = next((one for one in talk.client.items("repositories") if one["name"] == target), None)
-    if known is None or known.get("write_policy") != "ALLOW_ONCE":
-        return
-    for tag, root in group.tags.items():
-        held = None if tag.is_fallback else registry.tagged(f"{target}/{group.image}", tag)
-        if held is not None and held != root.digest:
-            raise Fault(
-                f"{group.image}:{tag} cannot be overwritten: tags in {target} are written once, and this one holds "
-                f"{held}. Use another one: --as {group.image}:TAG. Nothing was sent."
-            )

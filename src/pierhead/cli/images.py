@@ -29,6 +29,7 @@ _TAGS = (
     Column("DIGEST", digest("digest")),
     Column("SIZE", size("size"), 2, right=True),
     Column("SINCE", age("since"), 1),
+    Column("LAST PULL", age("pulled"), 4),
     Column("BY", plain("by"), 3),
     Column("IN", plain("member"), 4),
     Column("TYPE", plain("media_type"), 5),

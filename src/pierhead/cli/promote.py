@@ -17,7 +17,12 @@ _PAUSE_SECONDS = 2.0
 
 @click.command()
 @click.argument("reference", metavar="IMAGE[:TAG][@DIGEST]")
-@click.option("--to", required=True, metavar="STAGE|REPOSITORY", help="Where it goes.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="STAGE|REPOSITORY|URL",
+    help="Where it goes; URL is https://OTHER/REPOSITORY of another server.",
+)
 @click.option("--from", "source", metavar="STAGE|REPOSITORY", help="Where it is; the stage before without it.")
 @click.option("--as", "tags", multiple=True, metavar="TAG", help="The tag that it gets there; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and what each gate says.")
@@ -35,8 +40,20 @@ def promote(
 
     No bytes are copied, whatever its size. With a digest behind the tag, it is refused if the tag is another by now.
     The same command again does nothing more. To go back, name the image alone and say --back.
+
+    To a URL, what is missing there is copied, with the login that `pierhead login --server https://OTHER` keeps, or
+    PIERHEAD_TO_USER and PIERHEAD_TO_PASSWORD; broken off, the same command goes on where it stopped.
     """
     image, tag, digest = parts_of(reference)
+    if "://" in to:
+        from pierhead.cli.promote_elsewhere import promote_elsewhere
+
+        if back is not None or follow_referrers or comment or wait:
+            raise Fault(
+                "To another server go --from, --as and --dry-run alone; gates and approvals are asked for there."
+            )
+        promote_elsewhere(talk, (image, tag, digest), to, source, tags, dry_run=dry_run)
+        return
     body: Json = {"image": image, "to": to}
     given = {"tag": tag, "digest": digest, "from": source, "comment": comment, "as": list(tags)}
     body |= {name: value for name, value in given.items() if value}

@@ -85,4 +85,6 @@ def _storage(found: Json) -> str:
     if found["disk_bytes"]:
         free, total = found["disk_available_bytes"], found["disk_bytes"]
         lines.append(f"Disk: {human_size(free)} of {human_size(total)} free ({100 * free // total} %).")
+        if found["reserve_bytes"]:
+            lines[-1] += f" {human_size(found['reserve_bytes'])} are set aside for deletions when it is full."
     return "\n".join(lines)

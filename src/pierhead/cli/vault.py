@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -87,6 +88,18 @@ class Vault:
         self._monotonic = monotonic
         self._seconds = _patience(environment.get("VAULT_CLIENT_TIMEOUT", "").strip())
         self._deadline = monotonic() + self._seconds
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of how it is asked."""
+        if self._tls or self._host == "localhost" or self._host.endswith(".localhost"):
+            return []
+        try:
+            if ip_address(self._host).is_loopback:
+                return []
+        except ValueError:
+            pass
+        return [f"{self.name} is asked in plain HTTP: whoever is on the way reads the id_token and the password."]
 
     def login(self, token: IdToken, place: Place) -> Login:
         """Logs in, reads, and gives Vault's token back whatever happened. Raises Fault."""

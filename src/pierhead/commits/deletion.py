@@ -23,7 +23,8 @@ from pierhead.ports.metadata.values import Event, ImageId, RepositoryId
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Who deletes where. ``lease`` in microseconds: how long blobs stay for clients that were told they are here."""
+    """Who deletes where. ``lease`` in microseconds: how long blobs stay for clients that were told they are here.
+    ``keep`` in microseconds: how long what is deleted can be brought back; with 0 it is gone."""
 
     repository: RepositoryId
     name: RepositoryName
@@ -31,6 +32,7 @@ class Deletion:
     account: str
     lease: int
     circumstances: Mapping[str, object] = field(default_factory=dict)
+    keep: int = 0
 
 
 def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
@@ -47,7 +49,7 @@ def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
 
 
 def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
-    """Takes the manifest and the tags that point at it.
+    """Takes the manifest and the tags that point at it; both can be brought back while it is kept.
 
     Raises RepositoryReadOnly, ManifestUnknown, ManifestNeeded if an index of the image lists it, a stage holds it now,
     or a tag that is written once points at it.
@@ -69,6 +71,9 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     event = tx.events.append(image, _event("delete manifest", deletion, **what))
     for tag, _ in tags:
         tx.tags.close(image, tag, event, spend=False)
+    if deletion.keep:
+        tx.trash.throw(image, [manifest], event)
+        return
     tx.reclaims.review(tx.manifests.blobs(manifest), tx.now + deletion.lease)
     tx.manifests.unlink(image, manifest)
 

@@ -69,6 +69,9 @@ def push_manifest(tx: Tx, push: ManifestPush) -> ManifestAccepted:
     subject = None if push.parsed.subject is None else push.parsed.subject.digest
     image = tx.images.ensure(push.repository, push.image)
     if _stands(tx, image, push):
+        if not push.tags:
+            # An index that names it may be on its way: as new as if it had not been here, it is not yet untagged.
+            tx.manifests.touch(image, push.digest)
         return ManifestAccepted(push.digest, subject, push.tags, changed=False)
     blobs = _needed(tx, image, push)
     manifest = tx.manifests.put(

@@ -53,6 +53,8 @@ def promote(tx: Tx, move: Move) -> PromotionRow:
     if found.state is not State.PASSES and not waits:
         raise refusal_of(_what(move, found), move.target.said, found.verdicts)
     target = tx.images.ensure(move.target.id, move.image)
+    if waits and (late := tx.promotions.waiting(target, found.found.digest, found.found.tags)) is not None:
+        _end(tx, late)  # its time was over, and nobody has ended it yet
     number = tx.promotions.add(_new(tx, move, found, target, asked, WAITING if waits else DONE))
     if not waits:
         _carry_out(tx, move, found, target, number, ())
@@ -103,9 +105,13 @@ def expire(tx: Tx, limit: int) -> int:
     """Ends those that waited for too long; returns how many."""
     rows = tx.promotions.due(limit)
     for row in rows:
-        tx.promotions.settle(row.id, EXPIRED, None, row.told)
-        record(tx, "promotion expired", PROGRAM, _about(row), {}, row.target)
+        _end(tx, row)
     return len(rows)
+
+
+def _end(tx: Tx, row: PromotionRow) -> None:
+    tx.promotions.settle(row.id, EXPIRED, None, row.told)
+    record(tx, "promotion expired", PROGRAM, _about(row), {}, row.target)
 
 
 def record_refusal(tx: Tx, move: Move, refusal: Refusal) -> EventId:

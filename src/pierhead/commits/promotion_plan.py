@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pierhead.commits.promotion_values import Counts, Found, Move, Plan
 from pierhead.domain import limits
 from pierhead.domain.attached import types_of
+from pierhead.domain.build_cache import BuildCache, build_cache_of
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Approval, Attached, Facts, Gate, Verdict, instant, judge, shut
-from pierhead.domain.manifest import INDEX_TYPES
+from pierhead.domain.manifest import INDEX_TYPES, parse
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy, Writing
 from pierhead.domain.promotion import Kind
 from pierhead.domain.refusals import ManifestUnknown, Refusal, RepositoryReadOnly
 from pierhead.domain.refusals_promotion import (
+    BuildCachePromoted,
     NothingBefore,
     PointerReserved,
     PromotionForbidden,
@@ -29,7 +31,7 @@ from pierhead.domain.refusals_promotion import (
 )
 from pierhead.ports.metadata.promotions import Member, PromotionRow, Vote
 from pierhead.ports.metadata.store import Tx
-from pierhead.ports.metadata.values import Held, ImageId
+from pierhead.ports.metadata.values import Held, ImageId, ManifestId
 
 
 def plan(tx: Tx, move: Move, votes: Sequence[Vote] = (), number: int = 0) -> Plan:
@@ -85,7 +87,17 @@ def resolve(tx: Tx, move: Move) -> Found:
     manifest = tx.manifests.find(source, [digest]).get(digest)
     if manifest is None:
         raise ManifestUnknown(move.image, digest, move.source.name)
+    _no_cache(tx, move, manifest, digest)
     return Found(source, target, writing, digest, manifest, tags or (), None)
+
+
+def _no_cache(tx: Tx, move: Move, manifest: ManifestId, digest: Digest) -> None:
+    """Raises BuildCachePromoted."""
+    stored = tx.manifests.stored(manifest)
+    cache = build_cache_of(move.image, move.reference or digest, parse(stored.body, stored.media_type))
+    if cache is not None:
+        whose = "" if cache is BuildCache.NAMED else cache.value
+        raise BuildCachePromoted(move.image, move.reference or digest, whose)
 
 
 def _back(tx: Tx, move: Move, image: ImageId, writing: Writing) -> Found:
@@ -113,7 +125,7 @@ def _repeated(tx: Tx, move: Move, found: Found) -> PromotionRow | None:
         return None
     by_push = move.kind in (Kind.COPY, Kind.SUFFIX)
     waits = None if by_push else tx.promotions.waiting(found.target, found.digest, found.tags)
-    if waits is not None:
+    if waits is not None and waits.expires > tx.now:
         return waits
     if move.kind is Kind.BACK:
         return None

@@ -74,10 +74,10 @@ class BoardPlan:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A tag of an image in one repository. Instants are microseconds since 1970; ``by`` is the account that put it
-    there, ``seen`` what its login said."""
+    """What an image is in one repository, and its tag; None for bytes that a promotion left without one. Instants are
+    microseconds since 1970; ``by`` is the account that put it there, ``seen`` what its login said."""
 
-    tag: Tag
+    tag: Tag | None
     digest: Digest
     media_type: str
     since: int
@@ -103,15 +103,19 @@ class GateState(enum.Enum):
     FIRST = "first"
     OLDER = "older"
     GONE = "gone"
+    WAITS = "waits"
     NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """``newer`` counts images in the stage before that came after what stands in this one; at most ``NEWER_MAX``."""
+    """``newer`` counts images in the stage before that came after what stands in this one; at most ``NEWER_MAX``.
+    ``promotion`` is the one that waits, with its ``approvals`` in words (`1 of 2`)."""
 
     state: GateState
     newer: int = 0
+    promotion: int | None = None
+    approvals: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +161,23 @@ def newest(candidates: Sequence[Standing]) -> Standing | None:
     if not candidates:
         return None
     same = [one for one in candidates if one.digest == candidates[0].digest]
-    return next((one for one in same if _VERSIONS.meets(one.tag)), same[0])
+    return next((one for one in same if one.tag is not None and _VERSIONS.meets(one.tag)), same[0])
 
 
-def gate(before: Standing | None, here: Standing | None, arrived: int | None, newer: int) -> Gate:
+def gate(
+    before: Standing | None, here: Standing | None, arrived: int | None, newer: int, left: Digest | None = None
+) -> Gate:
     """``before`` is what the stage before holds, ``arrived`` when what is ``here`` came there (None: it is not there
-    any more), ``newer`` how many candidates came there after it."""
+    any more), ``newer`` how many candidates came there after it. ``left`` is what the stage held last before this: if
+    that is what the stage before holds, somebody went back on purpose."""
     if here is None:
         return Gate(GateState.NOTHING if before is None else GateState.FIRST, 0 if before is None else 1)
     if before is not None and before.digest == here.digest:
         return Gate(GateState.EQUAL)
     if arrived is None:
         return Gate(GateState.GONE)
+    if before is not None and before.digest == left:
+        return Gate(GateState.OLDER, newer)
     return Gate(GateState.NEWER, newer) if newer else Gate(GateState.OLDER)
 
 
@@ -176,7 +185,7 @@ def moving_tags(
     found: Mapping[Tag, tuple[Digest, int]], candidates: Iterable[Standing], holds: Standing | None
 ) -> tuple[Moving, ...]:
     """``found`` says of each moving tag that is there where it points and since when."""
-    known = {one.digest: one.tag for one in reversed(list(candidates))}
+    known: dict[Digest, Tag | None] = {one.digest: one.tag for one in reversed(list(candidates))}
     if holds is not None:
         known[holds.digest] = holds.tag
     return tuple(Moving(tag, digest, since, known.get(digest)) for tag, (digest, since) in sorted(found.items()))

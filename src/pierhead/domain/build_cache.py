@@ -16,13 +16,14 @@ import enum
 import re
 from typing import Final
 
-from pierhead.domain.manifest import Index, Manifest
+from pierhead.domain.manifest import INDEX_TYPES, Index, Manifest
 from pierhead.domain.names import ImageName, Reference, Tag
 
 CACHE_CONFIG: Final = "application/vnd.buildkit.cacheconfig.v0"
 
 _KANIKO_TAG: Final = re.compile(r"[0-9a-f]{64}")
 _KANIKO_IMAGE: Final = re.compile(r"(?:.+[/._-])?cache")
+_KANIKO_BLOBS_MAX: Final = 2
 _NAMED: Final = re.compile(r"build-?cache(?:[._-].+)?|.+[._-]build-?cache")
 
 
@@ -63,3 +64,17 @@ def build_cache_of(image: ImageName, reference: Reference, manifest: Manifest | 
     if named is BuildCache.KANIKO:
         return named if isinstance(manifest, Manifest) and len(manifest.layers) <= 1 else None
     return named if isinstance(manifest, Manifest) else None
+
+
+def by_rows(image: ImageName, tag: Tag | None, media_type: str, artifact_type: str, blobs: int) -> BuildCache | None:
+    """The same from what a database knows of a manifest: its types and the number of blobs that it needs.
+
+    An artifact type is the config's media type where a manifest says none. Of indexes only BuildKit's name blobs.
+    """
+    index = media_type in INDEX_TYPES
+    if artifact_type.lower() == CACHE_CONFIG or (index and blobs):
+        return BuildCache.BUILDKIT
+    if tag is None or index:
+        return None
+    named = by_name(image, tag)
+    return None if named is BuildCache.KANIKO and blobs > _KANIKO_BLOBS_MAX else named

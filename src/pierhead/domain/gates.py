@@ -323,7 +323,7 @@ def span(seconds: int) -> str:
     for length, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * length or (seconds == length):
             return f"{seconds // length} {unit}{'' if seconds == length else 's'}"
-    return f"{seconds} seconds"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
 def _clock(minute: int) -> str:

@@ -53,6 +53,14 @@ VERIFY_BYTES_PER_STEP: Final = 256 * MIB
 VERIFY_ROWS_PER_STEP: Final = 1000
 HOLDERS_NAMED_MAX: Final = 20
 
+# A small transaction: pushes wait for it.
+KEEP_DELETED_SECONDS: Final = 14 * 24 * 3600
+EXPIRY_PLANNED_PER_REPORT: Final = 500
+PULLS_COUNTED_MAX: Final = 50_000
+PULLS_KEPT_SECONDS: Final = 10.0
+EXPIRY_ROWS_PER_STEP: Final = 20
+TAG_HISTORY_ROWS_MAX: Final = 1001
+
 PAGE_ITEMS_MAX: Final = 1000
 PAGE_ITEMS_DEFAULT: Final = 1000
 PAGE_CURSOR_BYTES_MAX: Final = 4 * KIB
@@ -154,10 +162,15 @@ AUDIT_HEAD_SECONDS: Final = 60
 FACTS_KEPT_MAX: Final = 4_096
 BOARD_TAGS_LOOKED_AT: Final = 16
 BOARD_NAMES_MAX: Final = 100
+BOARD_WAITING_MAX: Final = 1_000
 # What a cluster reports; `kubectl get pods -o json` has about 10 KiB for each pod.
 RUNNING_BODY_BYTES_MAX: Final = 32 * MIB
 RUNNING_ENTRIES_MAX: Final = 20_000
 RUNNING_SHOWN_MAX: Final = 200
+# Of two images that are compared. A large image has some 5,000 packages, and 1 KiB in SPDX for each.
+SBOM_BYTES_MAX: Final = 32 * MIB
+SBOM_PACKAGES_MAX: Final = 50_000
+SBOMS_LOOKED_AT: Final = 20
 
 # What is read to find a good signature on an image. cosign's own payloads have some 250 bytes.
 SIGNATURE_PAYLOAD_BYTES_MAX: Final = 64 * KIB
@@ -168,3 +181,5 @@ BUNDLE_BYTES_MAX: Final = 1 * MIB
 PUBLIC_KEYS_BYTES_MAX: Final = 64 * KIB
 RSA_BITS_MIN: Final = 2_048
 RSA_BITS_MAX: Final = 8_192
+# In base64 and with its envelope it has to fit into BLOB_INLINE_BYTES_MAX.
+RECORD_PAYLOAD_BYTES_MAX: Final = 11 * KIB

@@ -71,6 +71,20 @@ class PromotionTooLarge(Refusal):
         )
 
 
+class BuildCachePromoted(Refusal):
+    """``whose`` is the builder's name, empty where only the tag tells."""
+
+    def __init__(self, image: str, reference: str, whose: str) -> None:
+        joint = "@" if ":" in reference else ":"
+        by = f" of {shown(whose)}" if whose else ""
+        super().__init__(
+            f"{image}{joint}{shown(reference)} is a build cache{by}, which no stage takes. Promote the image that was "
+            "built with it.",
+            image=image,
+            reference=shown(reference),
+        )
+
+
 class PromotionTagMoved(Refusal):
     """The tag was named with a digest, and is another one by now."""
 

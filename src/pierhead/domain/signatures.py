@@ -31,6 +31,8 @@ SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 ARTIFACT: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"
 SIGNATURE: Final = "dev.cosignproject.cosign/signature"
 SIGN_PREDICATE: Final = "https://sigstore.dev/cosign/sign/v1"
+NO_SIGNATURE: Final = "it is a statement about the image and no signature of it"
+"""What is said of attestations, which are attached in the same form: they are no forged signatures."""
 REFERRER_TYPES: Final = (BUNDLE, ARTIFACT)
 _TYPE: Final = "cosign container image signature"
 
@@ -126,17 +128,25 @@ def _message(found: MessageSignature, subject: Digest, manifest: bytes, verify: 
 
 
 def _envelope(found: Envelope, subject: Digest, verify: Verify) -> str | None:
+    if _predicate(found) not in (None, SIGN_PREDICATE):
+        return NO_SIGNATURE
     if not any(verify(found.message, signature) for signature in found.signatures):
         return "it is not good under the key"
-    statement = read_statement(found)
-    if statement.predicate_type != SIGN_PREDICATE:
-        return "it is a statement about the image and no signature of it"
-    return None if subject in statement.subjects else "it signs another image"
+    return None if subject in read_statement(found).subjects else "it signs another image"
+
+
+def _predicate(found: Envelope) -> str | None:
+    """What it says that it states, before that is believed."""
+    try:
+        return read_statement(found).predicate_type
+    except Unusable:
+        return None
 
 
 def clause(reasons: Sequence[str], faults: Sequence[str] = ()) -> str:
     """Why an image does not count as signed: ``reasons`` are those of each signature that it has, ``faults`` those of
     keys that could not be used."""
+    reasons = [one for one in reasons if one != NO_SIGNATURE]
     words = "; ".join(dict.fromkeys(reasons))
     if not reasons:
         told = "it has no signature"

@@ -139,9 +139,10 @@ def pipeline_of(variables: Mapping[str, str]) -> Pipeline:
     if tag := variables.get("CI_COMMIT_TAG", ""):
         return Pipeline(tag=tag, short_sha=sha)
     name = variables.get("CI_COMMIT_REF_NAME", "")
-    of_merge_request = variables.get("CI_MERGE_REQUEST_IID") or variables.get("CI_MERGE_REQUEST_ID")
+    source = variables.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "")
+    of_merge_request = source or variables.get("CI_MERGE_REQUEST_IID") or variables.get("CI_MERGE_REQUEST_ID")
     if of_merge_request or variables.get("CI_PIPELINE_SOURCE") == "merge_request_event":
-        source = variables.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or name
+        source = source or name
         if not source:
             raise NoTags("The job is of a merge request, and CI_MERGE_REQUEST_SOURCE_BRANCH_NAME is not set.")
         return Pipeline(merge_request=source, short_sha=sha)

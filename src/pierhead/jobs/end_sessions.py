@@ -25,7 +25,7 @@ class EndSessions:
     async def __call__(self) -> Outcome:
         """All of them in one step."""
         try:
-            ended = await self.store.write(self._expire, durable=False)
+            ended = await self.store.write(self._expire, durable=False, vital=True)
         except Unavailable as failure:
             return Failed(failure.message)
         return Worked(f"{ended} ended sessions forgotten", more=False) if ended else Idle()

@@ -17,6 +17,7 @@ from pierhead.jobs.loop import Failed, Idle, Outcome, Worked
 from pierhead.ports.blobs import BlobStore, StoreFailed, UploadBusy
 from pierhead.ports.clock import Clock
 from pierhead.ports.metadata.store import Store, Tx
+from pierhead.repositories.sessions import Sessions
 
 JOB: Final = "reap uploads"
 
@@ -30,6 +31,7 @@ class ReapUploads:
     clock: Clock
     holder: str
     idle: int
+    sessions: Sessions
     term: int = limits.JOB_TERM_SECONDS * 1_000_000
     batch: int = limits.UPLOAD_REAP_ROWS_MAX
 
@@ -42,21 +44,22 @@ class ReapUploads:
 
     async def _step(self) -> Outcome:
         before = self.clock.now() - self.idle
+        begun = self.sessions.forget(before)
         # Listed before the rows are looked at: what is begun meanwhile is in neither list.
         files = [found async for batch in self.blobs.uploads() for found in batch]
         written = dict(files)
-        taken = await self.store.write(lambda tx: self._forget(tx, before, written), durable=False)
+        taken = await self.store.write(lambda tx: self._forget(tx, before, written), durable=False, vital=True)
         if taken is None:
-            return Idle()
+            return Worked(f"{begun} idle uploads forgotten") if begun else Idle()
         sessions, more = taken
         dropped = await self._drop([upload for upload in sessions if upload in written])
         if not more:
             gone = frozenset(sessions)
             stale = [upload for upload, at in files if at < before and upload not in gone]
             dropped += await self._drop([each for each in stale if await self.store.lookups.upload(each) is None])
-        if not sessions and not dropped and not more:
+        if not sessions and not begun and not dropped and not more:
             return Idle()
-        return Worked(f"{len(sessions)} idle uploads forgotten, {dropped} files deleted", more=more)
+        return Worked(f"{len(sessions) + begun} idle uploads forgotten, {dropped} files deleted", more=more)
 
     def _forget(self, tx: Tx, before: int, written: Mapping[str, int]) -> tuple[Sequence[str], bool] | None:
         if not tx.jobs.take(JOB, self.holder, tx.now + self.term):

@@ -48,7 +48,7 @@ class Reclaim:
             return Failed(str(error))
 
     async def _step(self) -> Outcome:
-        reviewed = await self.store.write(self._review)
+        reviewed = await self.store.write(self._review, vital=True)
         if reviewed is None:
             return Idle()
         if reviewed.condemned:
@@ -73,7 +73,7 @@ class Reclaim:
         # Small blobs lie in their rows, without a generation or without a file under it.
         await self.blobs.delete([(blob.digest, blob.generation) for blob in leaving if blob.generation])
         self.faults.hit(FaultPoint.RECLAIM_UNLINKED)
-        await self.store.write(lambda tx: forget_blobs(tx, leaving))
+        await self.store.write(lambda tx: forget_blobs(tx, leaving), vital=True)
 
 
 async def preview(store: Store, clock: Clock, sample: int = limits.RECLAIM_SAMPLE) -> Reclaimable:

@@ -73,6 +73,10 @@ class Accounts(Protocol):
     def principal(self, name: str) -> Principal | None:
         """With the rules that its roles give now; None for one that is not there or is disabled."""
 
+    def made(self, name: str) -> int:
+        """When the account of this name was made, in microseconds since 1970; 0 for one of the configuration file. A
+        later account of the same name is another one."""
+
     def revoked(self, access_token: str) -> bool:
         """Whether the access token of this id was taken back lately: within the life of a bearer token at least."""
 

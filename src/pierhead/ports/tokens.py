@@ -15,8 +15,8 @@ class Claims:
     """What a token says. Instants are whole seconds since 1970: it holds from ``starts`` on and no more at ``ends``.
 
     ``catalog``: lists of images were asked for. ``rules`` is None for an account of ours, whose rules are found by its
-    name; anybody else brings them along. ``limit`` is what the credential was narrowed to; ``through`` says how its
-    bearer had signed in.
+    name and by when it was ``made``, as ``Accounts.made`` tells; anybody else brings them along. ``limit`` is what the
+    credential was narrowed to; ``through`` says how its bearer had signed in.
     """
 
     subject: str
@@ -29,6 +29,7 @@ class Claims:
     rules: Rules | None = None
     limit: Rules | None = None
     through: Mapping[str, object] = field(default_factory=dict)
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,11 @@ class Directory:
         account = self.accounts.get(name)
         return None if account is None or account.disabled else account.principal
 
+    def made(self, name: str) -> int:
+        """See the port."""
+        account = self.accounts.get(name)
+        return 0 if account is None or account.row is None else account.row.created
+
     def revoked(self, access_token: str) -> bool:
         """By id."""
         return access_token in self._revoked

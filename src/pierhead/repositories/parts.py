@@ -12,7 +12,8 @@ from pierhead.repositories.sessions import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """``lease`` is in microseconds: how long a blob stays for a client that was told it is here."""
+    """``lease`` is in microseconds: how long a blob stays for a client that was told it is here. ``keep_deleted`` too:
+    how long what was deleted can be brought back."""
 
     store: Store
     blobs: BlobStore
@@ -22,3 +23,4 @@ class Parts:
     uploads_per_account: int
     blob_bytes_max: int
     sessions: Sessions
+    keep_deleted: int = 0

@@ -21,12 +21,22 @@ class Sessions:
         self._rows: dict[str, UploadRow] = {}
         self._by_account: Counter[str] = Counter()
 
-    def begin(self, row: UploadRow, idle_before: int) -> None:
-        """Takes ``row``; those that were begun before ``idle_before``, in microseconds since 1970, are forgotten."""
-        while self._rows and (old := next(iter(self._rows.values()))).created < idle_before:
-            self.take(old.id)
+    def begin(self, row: UploadRow) -> None:
+        """Takes ``row``."""
         self._rows[row.id] = row
         self._by_account[row.account] += 1
+
+    def forget(self, before: int) -> int:
+        """Those that were begun before, in microseconds since 1970, are no more. Returns how many that were."""
+        forgotten = 0
+        while self._rows and (old := next(iter(self._rows.values()))).created < before:
+            self.take(old.id)
+            forgotten += 1
+        return forgotten
+
+    def __len__(self) -> int:
+        """Of all accounts."""
+        return len(self._rows)
 
     def find(self, upload: str) -> UploadRow | None:
         """None for a session that has a row, or is unknown."""

@@ -18,6 +18,7 @@ from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.kind import Repository
 from pierhead.repositories.proxy import Proxy
+from pierhead.repositories.pulls import Pulls
 from pierhead.repositories.rails import Rails
 
 
@@ -95,6 +96,8 @@ class Table:
         self.naming = Naming() if naming is None else naming
         self.rails = Rails() if rails is None else rails
         self.stages = tuple((stage.name, stage.repository) for stage in self.rails.train.stages)
+        self.pulls = Pulls()
+        """Where what is handed out is counted; the process puts its own here."""
         self.entries: Mapping[RepositoryName, Entry] = {entry.name: entry for entry in entries}
         self.main = main
 

@@ -93,9 +93,13 @@ class Health:
         self.reason: str | None = None
         self.since: int | None = None
         """Microseconds since 1970."""
+        self.crowded: Callable[[], bool] = lambda: False
+        """Whether the disk is full, and what is free of it is for others."""
 
     def check(self) -> None:
-        """Raises StoreFailed if the disk has failed."""
+        """Raises StoreFailed if the disk has failed, or is full."""
+        if self.crowded():
+            raise StoreFailed("what is free of the disk is for what frees space", full=True)
         if self.reason is not None:
             raise StoreFailed(f"nothing is written until a restart: {self.reason}")
 

@@ -48,6 +48,7 @@ class _Payload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     rules: Packed | None = None
     limit: Packed | None = None
     through: dict[str, object] | None = None
+    made: int = 0
 
 
 class JwtTokens:
@@ -77,6 +78,7 @@ class JwtTokens:
             None if claims.rules is None else pack(claims.rules),
             None if claims.limit is None else pack(claims.limit),
             dict(claims.through) or None,
+            claims.made,
         )
         try:
             key = self._keys.signing()
@@ -133,4 +135,5 @@ def _claims(payload: _Payload) -> Claims:
         None if payload.rules is None else unpack(payload.rules),
         None if payload.limit is None else unpack(payload.limit),
         payload.through or {},
+        payload.made,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
 import apsw
@@ -192,4 +193,12 @@ class SqliteUses:
                ON CONFLICT DO UPDATE SET first=min(first, excluded.first), last=excluded.last, address=excluded.address
                WHERE excluded.last>=last""",
             (account, kind, fingerprint, at, address),
+        )
+
+    def keep_only(self, accounts: Collection[str]) -> None:
+        """See the port."""
+        self._execute(
+            """DELETE FROM last_uses WHERE account NOT IN (SELECT name FROM accounts)
+               AND account NOT IN (SELECT value FROM json_each(?))""",
+            (json.dumps(list(accounts)),),
         )

@@ -64,6 +64,7 @@ def _unmet(column: str, patterns: int, first: int) -> str:
     return "".join(f" AND {column} NOT GLOB ?{first + at}" for at in range(patterns))
 
 
+_EVERY: Final = BoardRules(frozenset(), ())
 _THROUGH: Final = "SELECT body -> '$.through' FROM events WHERE seq=?"
 _EVENTS_READ: Final = 3
 """Of the oldest tags of some bytes, in search of the job that built them."""
@@ -122,6 +123,11 @@ class SqliteBoard:
             return None
         seen = next((one for row in rows[:_EVENTS_READ] if (one := self._seen(row[1])).job), Seen())
         return Arrival(rows[-1][0], seen)
+
+    def brought(self, repository: RepositoryName, image: ImageName, digest: Digest) -> Seen | None:
+        """As an arrival under any tag."""
+        found = self.arrival(repository, image, _EVERY, digest)
+        return None if found is None else found.seen
 
     def pointing(
         self, repository: RepositoryName, image: ImageName, names: Collection[str]

@@ -12,10 +12,11 @@ from typing import Final
 
 import apsw
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 _SQLITE_OLDEST: Final = 3_051_003
 _APPLICATION_ID: Final = 0x50494552  # "PIER"
 
+_READ_AND_WRITE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -34,14 +35,14 @@ class DatabaseRefused(Exception):
     """The database file cannot be used as it is; the message says why and what to do."""
 
 
-def connect(path: Path, *, writable: bool, cache_kib: int = 16_384) -> apsw.Connection:
+def connect(path: Path, *, writable: bool, cache_kib: int = 16_384, flags: int = _READ_AND_WRITE) -> apsw.Connection:
     """A connection with this program's pragmas.
 
     Raises DatabaseRefused for an SQLite that is too old, and for a file that is not of this program.
     """
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_OLDEST:
         raise DatabaseRefused(f"SQLite {apsw.sqlite_lib_version()} can lose commits; 3.51.3 or newer is needed.")
-    connection = apsw.Connection(str(path), statementcachesize=200)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
     # Without this every statement is planned again whenever other values are bound to it: 38 instead of 8 µs a look-up.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_timeout(5000)

@@ -18,6 +18,9 @@ FROM manifests m JOIN manifest_bodies b ON b.manifest_id=m.id WHERE m.id=?
 """
 
 
+_TOUCHED_AGAIN = 60 * 1_000_000
+
+
 class _Moment(Protocol):
     now: int
 
@@ -38,6 +41,23 @@ def stored_manifest(manifest: ManifestId, row: tuple[Any, ...]) -> StoredManifes
         body,
         None if subject is None else Digest.from_raw(subject),
     )
+
+
+def forget_unheld(connection: apsw.Connection, manifest: ManifestId, image: ImageId) -> None:
+    """After ``image`` has let go of a manifest: forgets its pulls there, and itself if no image holds it or has it in
+    the trash."""
+    held = (
+        "SELECT image_id FROM manifest_links WHERE manifest_id=?1 UNION SELECT image_id FROM trash WHERE manifest_id=?1"
+    )
+    holders = {one for (one,) in connection.execute(held, (manifest,))}
+    if image not in holders:
+        connection.execute(
+            "DELETE FROM pulls WHERE image_id=? AND digest=(SELECT digest FROM manifests WHERE id=?)", (image, manifest)
+        )
+    if not holders:
+        for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
+            connection.execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
+        connection.execute("DELETE FROM manifests WHERE id=?", (manifest,))
 
 
 class SqliteManifests:
@@ -100,16 +120,21 @@ class SqliteManifests:
                 (image, manifest, self._moment.now),
             )
 
+    def touch(self, image: ImageId, digest: Digest) -> None:
+        """Expiry goes by when a link was made."""
+        self._execute(
+            """UPDATE manifest_links SET created=?1 WHERE image_id=?2 AND created<?1-?4
+               AND manifest_id=(SELECT id FROM manifests WHERE digest=?3)""",
+            (self._moment.now, image, digest.raw, _TOUCHED_AGAIN),
+        )
+
     def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
-        """The last image that lets go takes the manifest with it."""
+        """The last image that lets go takes the manifest with it, unless one has it in the trash."""
         self._execute("DELETE FROM referrers WHERE manifest_id=? AND image_id=?", (manifest, image))
         self._execute("DELETE FROM manifest_links WHERE image_id=? AND manifest_id=?", (image, manifest))
         if self._connection.changes() == 0:
             return False
-        if self._execute("SELECT 1 FROM manifest_links WHERE manifest_id=? LIMIT 1", (manifest,)).fetchone() is None:
-            for table in ("referrers", "manifest_blobs", "manifest_children", "manifest_bodies"):
-                self._execute(f"DELETE FROM {table} WHERE manifest_id=?", (manifest,))
-            self._execute("DELETE FROM manifests WHERE id=?", (manifest,))
+        forget_unheld(self._connection, manifest, image)
         return True
 
     def parents(self, image: ImageId, digest: Digest) -> Sequence[Digest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 
 import apsw
@@ -10,18 +11,21 @@ from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.adapters.sqlite.board import SqliteBoard
+from pierhead.adapters.sqlite.expiry import SqliteExpiry
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.promotions import ANY_DUE, held_of, pointers_of, promotion_of, promotions_of
 from pierhead.adapters.sqlite.refreshes import refresh_of, refreshes_of
 from pierhead.adapters.sqlite.repositories import ROWS, repository_row
 from pierhead.adapters.sqlite.running import SqliteRunningReports
 from pierhead.adapters.sqlite.sessions import sessions_of
+from pierhead.adapters.sqlite.trash import deleted
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.promotions import Held, PointerRow, PromotionId, PromotionRow, Vote
 from pierhead.ports.metadata.sessions import SessionRow
+from pierhead.ports.metadata.trash import Deleted
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -41,13 +45,14 @@ from pierhead.ports.metadata.values import (
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
 WITH image AS (SELECT i.id FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?2 WHERE r.name=?1)
-SELECT digest, since, until, account, once FROM (
-    SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
+SELECT h.digest, h.since, h.until, h.account, h.once, coalesce(b.kind, ''), b.body ->> '$.through',
+       coalesce(e.kind, ''), coalesce(e.account, '') FROM (
+    SELECT t.digest, t.since, t.until, t.account, t.once, t.event, t.ended FROM image JOIN tags t
     ON t.image_id=image.id AND t.name=?3 AND t.until IS NULL
     UNION ALL
-    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once FROM image JOIN tags t
+    SELECT * FROM (SELECT t.digest, t.since, t.until, t.account, t.once, t.event, t.ended FROM image JOIN tags t
                    ON t.image_id=image.id AND t.name=?3 AND t.until IS NOT NULL ORDER BY t.since DESC LIMIT ?4)
-) ORDER BY since DESC LIMIT ?4
+) h LEFT JOIN events b ON b.seq=h.event LEFT JOIN events e ON e.seq=h.ended ORDER BY h.since DESC LIMIT ?4
 """
 _WAITING = """
 WITH waiting AS MATERIALIZED (
@@ -69,7 +74,8 @@ SELECT t.name, m.digest, m.media_type, m.size, t.since, t.account,
        (SELECT coalesce(sum(b.size), 0) FROM blobs b WHERE b.id IN (
             SELECT x.blob_id FROM manifest_blobs x WHERE x.manifest_id=m.id
             UNION SELECT x.blob_id FROM manifest_children c JOIN manifests k ON k.digest=c.child
-                  JOIN manifest_blobs x ON x.manifest_id=k.id WHERE c.manifest_id=m.id))
+                  JOIN manifest_blobs x ON x.manifest_id=k.id WHERE c.manifest_id=m.id)),
+       (SELECT max(p.last) FROM pulls p WHERE p.image_id=i.id AND p.digest=m.digest AND p.tag IN ('', t.name))
 FROM repositories r JOIN images i ON i.repository_id=r.id AND i.name=?1
 JOIN tags t ON t.image_id=i.id AND t.until IS NULL AND t.name>?2 AND t.name>=?5 AND t.name<?6
 JOIN manifests m ON m.id=t.manifest_id WHERE r.name=?3 ORDER BY t.name LIMIT ?4
@@ -82,6 +88,7 @@ class SqliteReports:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.expiry = SqliteExpiry(connection)
         self.board = SqliteBoard(connection)
         self.running = SqliteRunningReports(connection)
 
@@ -118,7 +125,18 @@ class SqliteReports:
     ) -> Sequence[TagRow]:
         """Open tags by name."""
         rows = self._execute(_TAGS, (image, after, repository, limit, prefix, prefix + _LAST))
-        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5], r[6]) for r in rows]
+        return [TagRow(Tag(r[0]), Digest.from_raw(r[1]), r[2], r[3], r[4], r[5], r[6], r[7]) for r in rows]
+
+    def deleted(
+        self,
+        repository: RepositoryName,
+        image: ImageName | None,
+        since: int,
+        behind: tuple[int, str, str] | None,
+        limit: int,
+    ) -> Sequence[Deleted]:
+        """See the port."""
+        return deleted(self._connection, repository, image, since, behind, limit)
 
     def tags_of(self, repository: RepositoryName, image: ImageName, digest: Digest, limit: int) -> Sequence[Tag]:
         """By name."""
@@ -172,7 +190,12 @@ class SqliteReports:
             HISTORY,
             (repository, image, tag, limit),
         )
-        return [TagInterval(Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4])) for r in rows]
+        return [
+            TagInterval(
+                Digest.from_raw(r[0]), r[1], r[2], r[3], bool(r[4]), r[5], json.loads(r[6]) if r[6] else {}, r[7], r[8]
+            )
+            for r in rows
+        ]
 
     def promotion(self, promotion: PromotionId) -> tuple[PromotionRow, Sequence[Vote]] | None:
         """See the port."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import apsw
@@ -183,3 +183,11 @@ class SqliteNotes:
     def put(self, name: str, value: str) -> None:
         """Takes the place of what stood there."""
         self._execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?,?)", (name, value))
+
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """There are few notes, so that none of them needs an index."""
+        self._execute(
+            """DELETE FROM settings WHERE substr(name, 1, ?1)=?2
+               AND substr(name, ?1 + 1) NOT IN (SELECT value FROM json_each(?3))""",
+            (len(prefix), prefix, json.dumps(list(names))),
+        )

@@ -10,9 +10,11 @@ import msgspec
 from pierhead.adapters.sqlite.accounts import SqliteAccessTokens, SqliteAccounts, SqliteRoles, SqliteUses
 from pierhead.adapters.sqlite.blobs import SqliteBlobs, SqliteReclaims
 from pierhead.adapters.sqlite.device_logins import SqliteDeviceLogins
+from pierhead.adapters.sqlite.expiry import SqliteExpiry
 from pierhead.adapters.sqlite.graph import SqliteGraph
 from pierhead.adapters.sqlite.manifests import SqliteManifests
 from pierhead.adapters.sqlite.promotions import SqlitePointers, SqlitePromotions
+from pierhead.adapters.sqlite.pulls import SqlitePulls
 from pierhead.adapters.sqlite.refreshes import SqliteRefreshes
 from pierhead.adapters.sqlite.repositories import (
     SqliteCache,
@@ -24,6 +26,7 @@ from pierhead.adapters.sqlite.repositories import (
 from pierhead.adapters.sqlite.running import SqliteRunning
 from pierhead.adapters.sqlite.sessions import SqliteSessions
 from pierhead.adapters.sqlite.tags import SqliteTags
+from pierhead.adapters.sqlite.trash import SqliteTrash
 from pierhead.adapters.sqlite.uploads import SqliteUploads
 from pierhead.ports.clock import Clock
 from pierhead.ports.metadata.values import Event, EventId, ImageId
@@ -85,6 +88,9 @@ class Transaction:
         self.images = SqliteImages(connection, self._moment)
         self.tags = SqliteTags(connection, self._moment)
         self.manifests = SqliteManifests(connection, self._moment)
+        self.pulls = SqlitePulls(connection, self._moment)
+        self.expiry = SqliteExpiry(connection)
+        self.trash = SqliteTrash(connection, self._moment)
         self.blobs = SqliteBlobs(connection, self._moment)
         self.reclaims = SqliteReclaims(connection, self._moment)
         self.uploads = SqliteUploads(connection)

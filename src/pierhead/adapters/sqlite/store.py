@@ -15,7 +15,8 @@ import apsw
 from pierhead.adapters.sqlite.connect import connect, migrate
 from pierhead.adapters.sqlite.lookups import SqliteLookups
 from pierhead.adapters.sqlite.reports import SqliteReports
-from pierhead.adapters.sqlite.writer import Writer
+from pierhead.adapters.sqlite.reserve import Reserve
+from pierhead.adapters.sqlite.writer import Writer, tell_given_up
 from pierhead.ports.clock import Clock
 from pierhead.ports.faults import Faults
 from pierhead.ports.metadata.reports import Reports
@@ -43,17 +44,35 @@ class SqliteStore:
         self._closing = False
 
     @classmethod
-    async def open(cls, path: Path, clock: Clock, faults: Faults, *, shared: bool = False) -> SqliteStore:
-        """Makes or upgrades the database file; ``shared`` if other processes write to it too.
+    async def open(
+        cls, path: Path, clock: Clock, faults: Faults, *, shared: bool = False, reserve: int = 0
+    ) -> SqliteStore:
+        """Makes or upgrades the database file; ``shared`` if other processes write to it too; ``reserve`` in bytes.
 
         Raises DatabaseRefused for a file of a newer version or of another program.
         """
+        aside = Reserve(path.with_suffix(".reserve"), reserve)
+        given_up = aside.make_way()
         await asyncio.to_thread(_prepare, path)
-        return cls(path, Writer(path, clock, faults, shared=shared))
+        writer = Writer(path, clock, faults, aside, shared=shared)
+        if given_up:
+            await writer.submit(lambda tx: tell_given_up(tx, aside), True, False, True)
+        return cls(path, writer)
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
+    def write(
+        self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False, vital: bool = False
+    ) -> Awaitable[T]:
         """See the port."""
-        return self._writer.submit(fn, durable, brief)
+        return self._writer.submit(fn, durable, brief, vital)
+
+    async def tend_reserve(self) -> bool:
+        """See the port."""
+        return await asyncio.to_thread(self._writer.reserve.tend)
+
+    @property
+    def reserve(self) -> Reserve:
+        """To be looked at."""
+        return self._writer.reserve
 
     async def report(self, fn: Callable[[Reports], T]) -> T:
         """Runs ``fn`` in a worker thread over one snapshot; raises TimeoutError after five seconds."""

@@ -62,7 +62,7 @@ class SqliteTags:
         row_id, before, _ = one(self._execute(_OPEN, (image, name)))
         if before == manifest:
             return Claimed(None, changed=False)
-        self._execute("UPDATE tags SET until=? WHERE id=?", (self._moment.now, row_id))
+        self._execute("UPDATE tags SET until=?, ended=? WHERE id=?", (self._moment.now, event, row_id))
         if not self._insert(image, name, manifest, event, once=0):
             raise AssertionError("a tag that was closed refused to be opened")
         return Claimed(ManifestId(before), changed=True)
@@ -71,9 +71,9 @@ class SqliteTags:
         """Ends the open interval."""
         once = spend and self._execute(_ONCE, (image, name)).fetchone() is None
         row = self._execute(
-            """UPDATE tags SET until=?, once=max(once, ?) WHERE image_id=? AND name=? AND until IS NULL
+            """UPDATE tags SET until=?, ended=?, once=max(once, ?) WHERE image_id=? AND name=? AND until IS NULL
                RETURNING manifest_id""",
-            (self._moment.now, once, image, name),
+            (self._moment.now, event, once, image, name),
         ).fetchone()
         return None if row is None else ManifestId(row[0])
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import queue
 import threading
@@ -27,17 +28,20 @@ from typing import Any, Final, Generic, TypeVar
 import apsw
 
 from pierhead.adapters.sqlite.connect import connect
+from pierhead.adapters.sqlite.reserve import ROOM_TIMES, Reserve
 from pierhead.adapters.sqlite.rows import Transaction
 from pierhead.domain import limits
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.clock import Clock
 from pierhead.ports.faults import FaultPoint, Faults
 from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.values import Event
 
 T = TypeVar("T")
 
 _IDLE_SECONDS: Final = 1.0
 _PATIENCE_MS: Final = 5_000
+_log = logging.getLogger("pierhead")
 _BUSY: Final = (apsw.BusyError, apsw.LockedError)
 
 
@@ -46,7 +50,8 @@ class _Operation(Generic[T]):
     fn: Callable[[Tx], T]
     durable: bool
     brief: bool
-    future: asyncio.Future[T]
+    future: asyncio.Future[T] | None
+    vital: bool = False
     result: T | None = None
     error: BaseException | None = None
 
@@ -58,7 +63,7 @@ class Writer:
     job of the thread ends with the call that gives it back.
     """
 
-    def __init__(self, path: Path, clock: Clock, faults: Faults, *, shared: bool) -> None:
+    def __init__(self, path: Path, clock: Clock, faults: Faults, reserve: Reserve, *, shared: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Operation[Any]] = deque()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -66,6 +71,8 @@ class Writer:
         self._tx = Transaction(self._connection, clock)
         self._faults = faults
         self._turn = os.open(path.with_suffix(".turn"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if shared else -1
+        self.reserve = reserve
+        self._disk_full = False
         self._full_sync = True
         self._log_pages = 0
         self._busy = False
@@ -85,7 +92,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[[Tx], T], durable: bool, brief: bool) -> asyncio.Future[T]:
+    def submit(self, fn: Callable[[Tx], T], durable: bool, brief: bool, vital: bool) -> asyncio.Future[T]:
         """Queues ``fn``; the future has its result once that is on disk."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closed:
@@ -94,7 +101,7 @@ class Writer:
         if self.failed is not None:
             future.set_exception(Unavailable(self.failed, retry_after=30))
             return future
-        self._waiting.append(_Operation(fn, durable, brief and not self.shared, future))
+        self._waiting.append(_Operation(fn, durable, brief and not (vital or self.shared), future, vital))
         if not self._busy:
             # Not at once: whoever else has something to write in this round of the loop joins the group.
             self._busy = True
@@ -130,7 +137,7 @@ class Writer:
             _fail(batch, Unavailable(self.failed, retry_after=30))
             self._answered(batch)
             return
-        brief = all(operation.brief for operation in islice(waiting, limits.BRIEF_GROUP_MAX))
+        brief = not self.reserve.away and all(operation.brief for operation in islice(waiting, limits.BRIEF_GROUP_MAX))
         most = limits.BRIEF_GROUP_MAX if brief else limits.WRITE_GROUP_MAX
         batch = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         if not brief:
@@ -172,10 +179,14 @@ class Writer:
     def _whole(self, batch: Sequence[_Operation[Any]]) -> None:
         if self._turn >= 0:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
+            self.reserve.look()
         try:
             self._connection.set_busy_timeout(self.patience_ms)
-            if self._attempt(batch, self._statements):
-                self._attempt(batch, self._commit)
+            taken = [operation for operation in batch if operation.vital] if self.reserve.away else batch
+            if len(taken) < len(batch):
+                _fail([operation for operation in batch if not operation.vital], _no_room())
+            if taken and not self._both(taken) and self._disk_full:
+                self._with_the_reserve([operation for operation in taken if operation.vital])
         except _BUSY:
             _fail(batch, Unavailable("Another process keeps the database busy. Try again.", retry_after=5))
         finally:
@@ -183,6 +194,17 @@ class Writer:
             if self._turn >= 0:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._hand_back(batch)
+
+    def _both(self, batch: Sequence[_Operation[Any]]) -> bool:
+        return self._attempt(batch, self._statements) and self._attempt(batch, self._commit)
+
+    def _with_the_reserve(self, vital: list[_Operation[Any]]) -> None:
+        """Tries again what found the disk full, if there is space that can be given up for it."""
+        if not vital or not self.reserve.give_up():
+            return
+        for operation in vital:
+            operation.error = None
+        self._both([*vital, _Operation(lambda tx: tell_given_up(tx, self.reserve), True, False, None)])
 
     def _seal(self, batch: Sequence[_Operation[Any]]) -> None:
         self._attempt(batch, self._commit)
@@ -208,6 +230,7 @@ class Writer:
 
     def _attempt(self, batch: Sequence[_Operation[Any]], step: Callable[[Sequence[_Operation[Any]]], None]) -> bool:
         """False if the group was undone, and each of it knows why. Raises one of _BUSY if nothing could be begun."""
+        self._disk_full = False
         try:
             step(batch)
         except _BUSY:
@@ -215,7 +238,8 @@ class Writer:
             raise
         except apsw.FullError:
             self._roll_back()
-            _fail(batch, Unavailable("The disk is full: pushes are refused, pulls work. Free space.", retry_after=30))
+            self._disk_full = True
+            _fail(batch, _no_room())
         except Exception as error:
             # Whatever it was, nobody may wait for ever.
             self._roll_back()
@@ -270,6 +294,22 @@ class Writer:
         self._log_pages = 0
 
 
+def tell_given_up(tx: Tx, reserve: Reserve) -> None:
+    """To the record and to the log, in the first transaction that has what was set aside."""
+    size = reserve.size
+    _log.warning(
+        "The disk is full. A reserve of %d MiB is given up for what frees space; until %d MiB are free, everything "
+        "else is refused.",
+        size >> 20,
+        ROOM_TIMES * size >> 20,
+    )
+    tx.events.append(None, Event("reserve", "pierhead", {"state": "given up", "bytes": size}))
+
+
+def _no_room() -> Unavailable:
+    return Unavailable("The disk is full: pushes are refused, pulls work. Free space.", retry_after=30)
+
+
 def _fail(batch: Sequence[_Operation[Any]], error: BaseException) -> None:
     for operation in batch:
         operation.error = error
@@ -277,7 +317,7 @@ def _fail(batch: Sequence[_Operation[Any]], error: BaseException) -> None:
 
 def _deliver(batch: Sequence[_Operation[Any]]) -> None:
     for operation in batch:
-        if operation.future.done():
+        if operation.future is None or operation.future.done():
             continue
         if operation.error is not None:
             operation.future.set_exception(operation.error)

@@ -8,7 +8,7 @@ from pierhead.cli.carry.cargo import Cargo, Source
 from pierhead.cli.client import Fault
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
-from pierhead.domain.signatures import REFERRER_TYPES, Verify, layers_of, tag_of, too_large, wrong_with
+from pierhead.domain.signatures import NO_SIGNATURE, REFERRER_TYPES, Verify, layers_of, tag_of, too_large, wrong_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ def judge(source: Source, cargo: Cargo, subject: Digest, verify: Verify) -> list
             if wrong is None:
                 pieces = source.pieces(layer.content.digest, 0, layer.content.size)
                 wrong = wrong_with(layer, b"".join(pieces), subject, root.data, verify)
+            if wrong == NO_SIGNATURE:
+                continue
             found.append(Judged(item.digest, layer.content.media_type, wrong))
             if len(found) >= limits.SIGNATURES_LOOKED_AT_MAX:
                 return found

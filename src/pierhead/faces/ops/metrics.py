@@ -86,6 +86,9 @@ METRICS: Final = (
     Described("pierhead_upstream_ratelimit_remaining", "gauge", _REPOSITORY, "Pulls that are left, as last heard."),
     Described("pierhead_blobstore_bytes", "gauge", (), "Bytes of blobs, each once."),
     Described("pierhead_blobstore_blobs", "gauge", (), "Blobs."),
+    Described(
+        "pierhead_disk_reserve_bytes", "gauge", (), "Set aside for deletions on a full disk; 0 while that is in use."
+    ),
     Described("pierhead_blobstore_available_bytes", "gauge", (), "Room left in the file system of the data folder."),
     Described(
         "pierhead_repository_bytes", "gauge", _REPOSITORY, "Bytes of blobs that a repository's images were given."
@@ -268,6 +271,7 @@ def _stored(found: Storage) -> Iterable[Metric]:
     ):
         yield _gauge(name, ((), value))
     if found.disk is not None:
+        yield _gauge("pierhead_disk_reserve_bytes", ((), found.disk.reserve))
         yield _gauge("pierhead_blobstore_available_bytes", ((), found.disk.available))
     if found.sizes is not None:
         yield _gauge("pierhead_repository_bytes", *(((name,), size) for name, (_, size) in found.sizes.items()))

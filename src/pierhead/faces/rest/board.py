@@ -108,7 +108,12 @@ def _cell(cell: Cell) -> Json:
 
 
 def _gate(gate: Gate) -> Json:
-    return {"state": gate.state.value, "newer": gate.newer}
+    return {
+        "state": gate.state.value,
+        "newer": gate.newer,
+        "promotion": gate.promotion,
+        "approvals": gate.approvals or None,
+    }
 
 
 def _holds(cell: Cell) -> Json | None:

@@ -19,8 +19,10 @@ from pierhead.domain.refusals import DeletionUnsupported, Denied, QueryInvalid, 
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.circumstances import circumstances
 from pierhead.faces.door.ids import RequestIds
+from pierhead.jobs.expire import Expiry
 from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Outcome
+from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.directory import Desk
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.hosted import Hosted
@@ -58,6 +60,10 @@ class Server(Protocol):
         """One step of reclaim, now."""
 
     @property
+    def expiry(self) -> Expiry:
+        """The rules in force, and what they would take away."""
+
+    @property
     def tail(self) -> Tail:
         """Where the record of events is followed."""
 
@@ -71,6 +77,10 @@ class Server(Protocol):
     @property
     def facts(self) -> FactsShelf:
         """What is remembered of images' labels."""
+
+    @property
+    def record_signer(self) -> RecordSigner:
+        """Whose public halves verify records of promotions."""
 
     def why_not_ready(self) -> str | None: ...
     async def proxies(self) -> Sequence[ProxyStatus]: ...
@@ -171,6 +181,12 @@ class Call:
         if not isinstance(entry.repository, Hosted):
             raise DeletionUnsupported(entry.name, entry.kind)
         return entry.repository, require(self.who, Right.DELETE, entry.name, self.image())
+
+    def for_push(self, reference: str) -> tuple[Hosted, Grant]:
+        """Raises Denied, StageFilledByPromotion; WrongPort for a proxy, and for a group without ``writable``."""
+        target, grant = self.table.for_push(self.entry(), self.who, self.image(), reference, None)
+        assert isinstance(target.repository, Hosted)
+        return target.repository, grant
 
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""

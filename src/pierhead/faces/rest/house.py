@@ -82,7 +82,7 @@ async def upstreams(call: Call) -> Json:
 async def gc_preview(call: Call) -> Json:
     """What nothing refers to and how much it is. Changes nothing."""
     call.need_operator("see storage")
-    return shapes.reclaimable(await preview(call.parts.store, call.parts.clock))
+    return await _reclaimable(call)
 
 
 async def gc_run(call: Call) -> Json:
@@ -102,8 +102,14 @@ async def gc_run(call: Call) -> Json:
         "steps": done,
         "reason": failed,
         "more": isinstance(outcome, Worked) and outcome.more,
-        "left": shapes.reclaimable(await preview(call.parts.store, call.parts.clock)),
+        "left": await _reclaimable(call),
     }
+
+
+async def _reclaimable(call: Call) -> Json:
+    manifests, size = await call.parts.store.report(lambda reports: reports.expiry.kept_deleted())
+    found = shapes.reclaimable(await preview(call.parts.store, call.parts.clock))
+    return {**found, "deleted_manifests": manifests, "deleted_bytes": size}
 
 
 async def _storage(call: Call) -> Json | None:

@@ -14,6 +14,7 @@ from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.domain import refusals_running as c
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
@@ -73,6 +74,10 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.DeletionUnsupported: Problem(405, "deletion_unsupported", "Nothing is deleted here"),
     r.BlobNamedByManifest: Problem(405, "blob_named_by_manifest", "Part of a manifest"),
     r.ManifestNeeded: Problem(409, "manifest_needed", "Manifest is needed"),
+    past.TagMoved: Problem(409, "tag_moved", "Tag has moved"),
+    past.TagStands: Problem(409, "tag_stands", "Tag is not deleted"),
+    past.TagNeverThere: Problem(404, "tag_never_there", "Tag never stood for this"),
+    past.NotKept: Problem(404, "not_kept", "Not kept"),
     r.ForgedRequest: Problem(403, "forged_request", "Not from a page of this server"),
     r.CodeUnknown: Problem(404, "code_unknown", "No such code"),
     r.FormTooLarge: Problem(413, "form_too_large", "Form too large"),
@@ -95,18 +100,14 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     a.NameTaken: Problem(409, "name_taken", "Name is taken"),
     a.RoleInUse: Problem(409, "role_in_use", "Role is in use"),
     a.TooManyAccessTokens: Problem(429, "too_many_access_tokens", "Too many access tokens"),
+    c.StageEmpty: Problem(404, "stage_empty", "Nothing stands there"),
     c.ClusterUnknown: Problem(404, "cluster_unknown", "No such cluster"),
-    p.PromotionForbidden: Problem(
-        403, "promotion_forbidden", "Not by this account", "Open the gates, or let somebody else ask."
-    ),
-    p.PromotionUnproven: Problem(
-        422, "promotion_unproven", "Something is not attached", "Open the gates that the message names, and ask again."
-    ),
-    p.PromotionGatesShut: Problem(
-        409, "promotion_gates_shut", "A gate is shut", "Open the gates that the message names, and ask again."
-    ),
+    p.PromotionForbidden: Problem(403, "promotion_forbidden", "Not by this account"),
+    p.PromotionUnproven: Problem(422, "promotion_unproven", "Something is not attached"),
+    p.PromotionGatesShut: Problem(409, "promotion_gates_shut", "A gate is shut"),
     p.PromotionIncomplete: Problem(422, "promotion_incomplete", "The image is not whole"),
     p.PromotionTooLarge: Problem(422, "promotion_too_large", "Too much hangs on the image"),
+    p.BuildCachePromoted: Problem(409, "build_cache_promoted", "A build cache is not promoted"),
     p.PromotionTagMoved: Problem(409, "promotion_tag_moved", "The tag has moved"),
     p.PromotionTagTaken: Problem(409, "promotion_tag_taken", "The tag is taken there"),
     p.PromotionUnknown: Problem(

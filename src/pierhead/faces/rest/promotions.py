@@ -11,7 +11,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Right, require
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag, parse_reference
-from pierhead.domain.refusals import QueryInvalid, RepositoryUnknown
+from pierhead.domain.refusals import QueryInvalid
 from pierhead.domain.refusals_accounts import BodyInvalid
 from pierhead.domain.refusals_promotion import PromotionUnknown
 from pierhead.faces.rest import shapes_promotion as shapes
@@ -166,7 +166,7 @@ def _key(call: Call) -> str:
 
 
 def _source(call: Call, body: Body, target: Entry) -> Entry:
-    """The stage before, unless it is said. Raises BodyInvalid, RepositoryUnknown."""
+    """The stage before, unless it is said. Raises BodyInvalid."""
     said = body.text_or_none("from")
     train = call.table.rails.train
     if said is None:
@@ -183,13 +183,14 @@ def _source(call: Call, body: Body, target: Entry) -> Entry:
 
 
 def _hosted(call: Call, key: str, said: str) -> Entry:
-    """A stage by its name, or a repository. Raises BodyInvalid, RepositoryUnknown also for one of which the account may
-    see nothing."""
-    stage = next((one for one in call.table.rails.train.stages if one.name == said), None)
+    """A stage by its name, or a repository. Raises BodyInvalid, also for one of which the account may see nothing."""
+    stages = call.table.rails.train.stages
+    stage = next((one for one in stages if one.name == said), None)
     name = RepositoryName.parse(said) if stage is None else stage.repository
-    known = [entry.name for entry in call.table.entries.values() if _concerns(call, entry)]
-    if name not in known:
-        raise RepositoryUnknown(name, known)
+    known = [entry.name for entry in call.table.entries.values() if entry.kind == "hosted" and _concerns(call, entry)]
+    if name not in call.table.entries or not _concerns(call, call.table.entry(name)):
+        told = ", ".join([one.name for one in stages if one.repository in known] or known) or "none that you may see"
+        raise BodyInvalid(key, f"names no {'stage and no ' if stages else ''}repository of this server. Known: {told}")
     entry = call.table.entry(name)
     if not isinstance(entry.repository, Hosted):
         raise BodyInvalid(key, f"is a {entry.kind}, and promotion goes between hosted repositories")

@@ -19,6 +19,7 @@ class Need(enum.Enum):
 
     ACCOUNT = "any account; operators see more"
     PULL = "leave to pull from the repository"
+    PUSH = "leave to push to the repository"
     DELETE = "leave to delete from the repository (`admin`)"
     PROMOTE = "leave to promote to the target, and to pull where it comes from"
     SEE = "any account; it sees promotions of images that it may pull at one end"

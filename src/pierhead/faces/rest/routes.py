@@ -9,8 +9,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from pierhead.domain.refusals import MethodUnsupported, NameInvalid, RouteUnknown
-from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board
+from pierhead.faces.rest import accounts, audit, house, images, login, promotions, routes_board, routes_tags
 from pierhead.faces.rest.explain import explain
+from pierhead.faces.rest.record_keys import record_keys
 from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
 from pierhead.faces.rest.route import ROOT as ROOT
 
@@ -92,7 +93,11 @@ ROUTES: Final = (
         images.delete_manifest,
         "Deletes the manifest and the tags that point at it.",
     ),
+    Route(
+        "GET", "/record-keys", Need.ACCOUNT, record_keys, "Public keys that verify records of promotions, newest first."
+    ),
     *routes_board.ROUTES,
+    *routes_tags.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
     Route("GET", "/gc", Need.OPERATE, house.gc_preview, "What nothing refers to, and how much. Changes nothing."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pierhead.faces.rest import board, running
+from pierhead.faces.rest import board, diff, running
 from pierhead.faces.rest.route import CURSOR, LIMIT, Need, Parameter, Route
 
 _BOARD: Final = (
@@ -34,7 +34,28 @@ _REPORTED: Final = (
     Parameter("metadata", "taken with `items`"),
 )
 
+_DIFF: Final = (
+    Parameter("from", "REPOSITORY/IMAGE:TAG or REPOSITORY/IMAGE@DIGEST"),
+    Parameter("to", "the same"),
+    Parameter("platform", "which platform of indexes is compared, such as `linux/arm64`; the first that both have"),
+)
+_STAGES: Final = (
+    Parameter("service", "a service of the catalogue, or an image"),
+    Parameter("from", "a stage"),
+    Parameter("to", "a stage"),
+    _DIFF[2],
+)
+
 ROUTES: Final = (
+    Route(
+        "GET",
+        "/diff",
+        Need.PULL,
+        diff.images,
+        "What differs between two images: commits, layers, configuration, platforms, packages. Secrets are masked.",
+        _DIFF,
+    ),
+    Route("GET", "/board/diff", Need.PULL, diff.stages, "What differs between what two stages hold now.", _STAGES),
     Route(
         "GET",
         "/board",

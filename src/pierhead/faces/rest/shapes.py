@@ -22,6 +22,8 @@ from pierhead.repositories.proxy import ProxyStatus
 Json = dict[str, object]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_SECRETS: Final = frozenset({"fingerprint", "id", "rotated"})
+"""What the record tells of how somebody signed in, and whoever may only pull need not know."""
 _NO_IMAGE: Final = "application/vnd.oci.empty.v1+json"
 
 
@@ -60,6 +62,7 @@ def tag(found: KeptTag, made: TagClass | None) -> Json:
         "manifest_size": row.size,
         "since": instant(row.since),
         "by": row.by,
+        "pulled": instant(row.pulled),
         "member": found.member,
         "rule": None if made is None else made.rule,
         "moving": made is not None and made.moving,
@@ -73,6 +76,10 @@ def interval(found: TagInterval, member: RepositoryName) -> Json:
         "since": instant(found.since),
         "until": instant(found.until),
         "by": found.by,
+        "how": found.began or None,
+        "through": {key: value for key, value in found.through.items() if key not in _OF_SECRETS},
+        "ended_by": found.ended_by or None,
+        "ended_how": found.ended or None,
         "member": member,
     }
 
@@ -206,6 +213,8 @@ def storage(found: Storage) -> Json:
         "uploads": totals.uploads,
         "disk_bytes": None if disk is None else disk.total,
         "disk_available_bytes": None if disk is None else disk.available,
+        "reserve_bytes": None if disk is None else disk.reserve,
+        "reserve_given_up": None if disk is None else disk.given_up,
         "measured": instant(found.at),
     }
 

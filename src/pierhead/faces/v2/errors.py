@@ -10,6 +10,7 @@ from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.domain import refusals_running as c
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.door.wire_json import encode
 
@@ -59,6 +60,10 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     t.TokenNotAccepted: (401, "UNAUTHORIZED"),
     t.TokenNotTrusted: (403, "DENIED"),
     # Of accounts; raised by the REST API only.
+    past.TagMoved: (409, "DENIED"),
+    past.TagStands: (409, "DENIED"),
+    past.TagNeverThere: (404, "MANIFEST_UNKNOWN"),
+    past.NotKept: (404, "MANIFEST_UNKNOWN"),
     a.BodyInvalid: (400, "UNSUPPORTED"),
     a.BodyTooLarge: (413, "SIZE_INVALID"),
     a.AccountUnknown: (404, "UNSUPPORTED"),
@@ -68,6 +73,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "DENIED"),
     a.RoleInUse: (409, "DENIED"),
     a.TooManyAccessTokens: (429, "TOOMANYREQUESTS"),
+    c.StageEmpty: (404, "NAME_UNKNOWN"),
     c.ClusterUnknown: (404, "NAME_UNKNOWN"),
     # Of promotions: a push that is one is refused as a promotion is.
     p.PromotionForbidden: (403, "DENIED"),
@@ -75,6 +81,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     p.PromotionGatesShut: (409, "DENIED"),
     p.PromotionIncomplete: (409, "DENIED"),
     p.PromotionTooLarge: (413, "SIZE_INVALID"),
+    p.BuildCachePromoted: (409, "DENIED"),
     p.PromotionTagMoved: (409, "DENIED"),
     p.PromotionTagTaken: (409, "DENIED"),
     p.PromotionUnknown: (404, "UNSUPPORTED"),

@@ -3,7 +3,7 @@ file have no row here; their access tokens do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -117,3 +117,6 @@ class AccessTokens(Protocol):
 class Uses(Protocol):
     def note(self, account: str, kind: str, fingerprint: str, at: int, address: str) -> None:
         """A later instant stands."""
+
+    def keep_only(self, accounts: Collection[str]) -> None:
+        """Forgets what was noted of accounts that are neither among these nor made over REST."""

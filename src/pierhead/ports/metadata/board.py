@@ -41,6 +41,9 @@ class BoardReports(Protocol):
     ) -> Arrival | None:
         """None if no open tag of the image that ``rules`` let stand points at it."""
 
+    def brought(self, repository: RepositoryName, image: ImageName, digest: Digest) -> Seen | None:
+        """What was seen of the job that first pushed the bytes under a tag that is still there; None without one."""
+
     def pointing(
         self, repository: RepositoryName, image: ImageName, names: Collection[str]
     ) -> Mapping[Tag, tuple[Digest, int]]:

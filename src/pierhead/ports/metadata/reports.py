@@ -10,9 +10,11 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
 from pierhead.ports.metadata.board import BoardReports
+from pierhead.ports.metadata.expiry import ExpiryFacts
 from pierhead.ports.metadata.promotions import PromotionReports
 from pierhead.ports.metadata.running import RunningReports
 from pierhead.ports.metadata.sessions import SessionRow
+from pierhead.ports.metadata.trash import Deleted
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -35,6 +37,9 @@ class Reports(PromotionReports, Protocol):
     @property
     def running(self) -> RunningReports: ...
 
+    @property
+    def expiry(self) -> ExpiryFacts: ...
+
     def totals(self) -> Totals: ...
 
     def images(self, repository: RepositoryName, prefix: str, after: str, limit: int) -> Sequence[ImageRow]: ...
@@ -45,6 +50,19 @@ class Reports(PromotionReports, Protocol):
 
     def history(self, repository: RepositoryName, image: ImageName, tag: Tag, limit: int) -> Sequence[TagInterval]:
         """Newest first; the open interval has no ``until``."""
+
+    def deleted(
+        self,
+        repository: RepositoryName,
+        image: ImageName | None,
+        since: int,
+        behind: tuple[int, str, str] | None,
+        limit: int,
+    ) -> Sequence[Deleted]:
+        """What was taken away ``since`` then and can be brought back, the latest first, of one image or of all.
+
+        ``behind`` is instant, image and tag ("" for none) of the last entry of the page before.
+        """
 
     def tags_of(self, repository: RepositoryName, image: ImageName, digest: Digest, limit: int) -> Sequence[Tag]:
         """Open tags that point at the manifest, by name."""

@@ -17,10 +17,13 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import OnceRule, WritePolicy, Writing
 from pierhead.ports.metadata.accounts import AccessTokenRow, AccessTokens, Accounts, Roles, Uses
 from pierhead.ports.metadata.device_logins import DeviceLogins
+from pierhead.ports.metadata.expiry import ExpiryChecks
 from pierhead.ports.metadata.promotions import Graph, Pointers, Promotions
+from pierhead.ports.metadata.pulls import PullCounts
 from pierhead.ports.metadata.reports import Reports
 from pierhead.ports.metadata.running import Running
 from pierhead.ports.metadata.sessions import SessionRow, Sessions
+from pierhead.ports.metadata.trash import Trash
 from pierhead.ports.metadata.values import (
     BlobId,
     BlobRow,
@@ -99,6 +102,9 @@ class Manifests(Protocol):
         """Which of ``digests`` the image holds."""
 
     def link(self, image: ImageId, manifests: Collection[ManifestId]) -> None: ...
+
+    def touch(self, image: ImageId, digest: Digest) -> None:
+        """Counts a manifest of the image as one that came just now; within a minute once."""
 
     def unlink(self, image: ImageId, manifest: ManifestId) -> bool:
         """Takes the manifest from the image, its referrer row too; forgets it if no image holds it."""
@@ -234,6 +240,9 @@ class Notes(Protocol):
 
     def put(self, name: str, value: str) -> None: ...
 
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Forgets what is called ``prefix`` and then something else than one of ``names``."""
+
 
 class Refreshes(Protocol):
     """Refresh tokens. ``mark`` is SHA-256 of the token, which stands nowhere itself."""
@@ -258,6 +267,12 @@ class Tx(Protocol):
     def tags(self) -> Tags: ...
     @property
     def manifests(self) -> Manifests: ...
+    @property
+    def trash(self) -> Trash: ...
+    @property
+    def pulls(self) -> PullCounts: ...
+    @property
+    def expiry(self) -> ExpiryChecks: ...
     @property
     def blobs(self) -> Blobs: ...
     @property
@@ -355,13 +370,19 @@ class Store(Protocol):
     @property
     def lookups(self) -> Lookups: ...
 
-    def write(self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False) -> Awaitable[T]:
+    def write(
+        self, fn: Callable[[Tx], T], *, durable: bool = True, brief: bool = False, vital: bool = False
+    ) -> Awaitable[T]:
         """Runs ``fn`` alone; what it returns comes when it is on disk. What it raises undoes it, and it alone.
 
         With ``durable=False`` the commit may be lost with the machine's power, though never torn. ``brief``: it takes
-        a few dozen look-ups and rows, however much is stored, and may run on the loop. Raises Unavailable when nobody
-        can say whether the commit took place.
+        a few dozen look-ups and rows, however much is stored, and may run on the loop. ``vital``: it frees space, or
+        nothing goes on without it; on a full disk it may have what is set aside for that, and while that is in use
+        everything else is refused. Raises Unavailable when nobody can say whether the commit took place.
         """
+
+    def tend_reserve(self) -> Awaitable[bool]:
+        """Sets space aside for vital writes if there is enough; whether such that was given up is back."""
 
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]:
         """Runs ``fn`` in a worker thread over one snapshot, for at most five seconds."""

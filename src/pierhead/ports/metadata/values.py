@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NewType
 
 from pierhead.domain.digest import Digest
@@ -160,7 +160,8 @@ class Reclaimable:
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too."""
+    """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too.
+    ``pulled`` is when it was last pulled, by tag or by digest; None if not since pulls are counted."""
 
     name: Tag
     digest: Digest
@@ -169,6 +170,7 @@ class TagRow:
     since: int
     by: str
     content: int
+    pulled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +189,21 @@ class RefreshRow:
 
 @dataclass(frozen=True, slots=True)
 class TagInterval:
-    """``once`` if it was written once, so that no other bytes ever get the tag."""
+    """``once`` if it was written once, so that no other bytes ever get the tag.
+
+    It began by an event of the kind ``began``, of somebody who had signed in ``through`` that; ``ended`` and
+    ``ended_by`` tell of its end, empty where that is not known.
+    """
 
     digest: Digest
     since: int
     until: int | None
     by: str
     once: bool = False
+    began: str = ""
+    through: Mapping[str, object] = field(default_factory=dict)
+    ended: str = ""
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

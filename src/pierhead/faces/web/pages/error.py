@@ -11,6 +11,7 @@ from pierhead.domain import refusals_id_tokens as t
 from pierhead.domain import refusals_names as n
 from pierhead.domain import refusals_promotion as p
 from pierhead.domain import refusals_running as c
+from pierhead.domain import refusals_tags as past
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
@@ -63,6 +64,10 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.DeletionUnsupported: (405, "Nothing is deleted here"),
     r.BlobNamedByManifest: (405, "A manifest needs this"),
     r.ManifestNeeded: (409, "The manifest is needed"),
+    past.TagMoved: (409, "The tag has moved"),
+    past.TagStands: (409, "The tag is not deleted"),
+    past.TagNeverThere: (404, "The tag never stood for this"),
+    past.NotKept: (404, "This is not kept"),
     r.ForgedRequest: (403, "Nothing was done"),
     r.CodeUnknown: (404, "Nothing waits under this code"),
     r.FormTooLarge: (413, "The form is too large"),
@@ -77,12 +82,14 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     a.NameTaken: (409, "The name is taken"),
     a.RoleInUse: (409, "The role is in use"),
     a.TooManyAccessTokens: (429, "Too many access tokens"),
+    c.StageEmpty: (404, "Nothing stands there"),
     c.ClusterUnknown: (404, "No such cluster"),
     p.PromotionForbidden: (403, "You may not promote this"),
     p.PromotionUnproven: (422, "A signature or report is missing"),
     p.PromotionGatesShut: (409, "A gate is shut"),
     p.PromotionIncomplete: (422, "The image is not whole"),
     p.PromotionTooLarge: (422, "Too much hangs on the image"),
+    p.BuildCachePromoted: (409, "A build cache is not promoted"),
     p.PromotionTagMoved: (409, "The tag has moved"),
     p.PromotionTagTaken: (409, "The tag is taken there"),
     p.PromotionUnknown: (404, "There is no such promotion"),
