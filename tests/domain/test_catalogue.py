@@ -49,9 +49,9 @@ def test_it_is_the_same_both_ways_and_nothing_only_for_equal_words(one: str, oth
 @given(WORDS, st.integers(0, 8), st.sampled_from("abc/-"))
 def test_one_slip_of_the_finger_is_one(word: str, at: int, letter: str) -> None:
     at = min(at, len(word))
-    assert (distance(word, word[:at] + letter + word[at:], 1) or 0) <= 1
+    assert distance(word, word[:at] + letter + word[at:], 1) == 1
     swapped = word[:at] + word[at : at + 2][::-1] + word[at + 2 :]
-    assert (distance(word, swapped, 1) or 0) <= 1
+    assert distance(word, swapped, 1) == (0 if swapped == word else 1)
 
 
 def test_a_service_is_found_by_name_image_and_project() -> None:
@@ -79,10 +79,20 @@ def test_a_word_that_ends_the_images_of_two_means_neither() -> None:
 
 @pytest.mark.parametrize(
     "written", ["orchestrator/sever", "orchestrator/servre", "orchestrator/serverr", "orchestrtor/server",
-                "orchestrator-server", "orchestrator/servers"],
+                "orchestrator-server", "orchestrator/servers", "orchestrator/serxyr"],
 )  # fmt: skip
 def test_a_slip_is_near(written: str) -> None:
     assert HOUSE.near(written, 2)[0] is SERVER
+
+
+@given(st.sampled_from(list(HOUSE.values())), st.text("xyzserv/", max_size=2), st.integers(12, 22), st.integers(0, 2))
+def test_all_that_are_near_are_found_whatever_letters_they_have(service: Service, put: str, at: int, gone: int) -> None:
+    written = service.image[:at] + put + service.image[at + gone :]
+    for one in HOUSE.values():
+        apart = plain_distance(written, one.image)
+        same_folder = written.rpartition("/")[0] == "orchestrator"
+        allowed = min(2, len(one.last) // 3) if same_folder else 2
+        assert (one in HOUSE.near(written, 2)) == (0 < apart <= allowed)
 
 
 @pytest.mark.parametrize("written", ["orchestrator/server", "orchestrator/ux", "orchestrator/mqq", "python", "server"])

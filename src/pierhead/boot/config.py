@@ -56,6 +56,7 @@ from pierhead.domain.promotion import with_own_gate
 __all__ = ["ConfigFaults", "load", "parse"]
 
 _LISTEN_OPTION: Final[Path] = ("--listen",)
+_OF_NAMES: Final = ("listen", "external_url", "repositories", "services", "naming")
 
 
 def load(path: FilePath, *, data: str | FilePath | None = None, listen: str | None = None) -> Settings:
@@ -80,6 +81,24 @@ def parse(content: bytes, source: str, *, data: str | FilePath | None = None, li
     """The same for bytes in hand; ``source`` is what sentences call them. Raises ConfigFaults."""
     tree = read_tree(content, source)
     return _Assembly(tree, source, content).settings(data, listen)
+
+
+def load_names(path: FilePath | None) -> Settings:
+    """What concerns names and ports alone, of the file at ``path`` or of the built-in default: its certificates and
+    secrets are another machine's. Raises ConfigFaults. Blocks.
+    """
+    from pierhead.boot.default import DEFAULT_YAML
+
+    content, source = (DEFAULT_YAML.encode(), "the built-in default") if path is None else (read(path), path.name)
+    tree = read_tree(content, source)
+    tree.root = {key: value for key, value in tree.root.items() if key in _OF_NAMES}
+    tree.lines = {where: line for where, line in tree.lines.items() if where[0] in _OF_NAMES}
+    tree.complaints = [one for one in tree.complaints if one[1][:1] and one[1][0] in _OF_NAMES]
+    repositories = tree.root.get("repositories")
+    for one in repositories.values() if isinstance(repositories, dict) else ():
+        if isinstance(one, dict):
+            one.pop("ca", None)
+    return _Assembly(tree, source, content).settings(None, None)
 
 
 @dataclass(frozen=True, slots=True)

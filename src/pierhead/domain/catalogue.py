@@ -34,12 +34,13 @@ class Service:
 class Catalogue(Mapping[str, Service]):
     """Services by their names, in the order in which they were written. An image and a project belong to one each."""
 
-    __slots__ = ("_by_image", "_by_last", "_by_project", "_services")
+    __slots__ = ("_by_image", "_by_last", "_by_project", "_letters", "_services")
 
     def __init__(self, services: Iterable[Service] = ()) -> None:
         self._services: Final = {one.name: one for one in services}
         self._by_image: Final[dict[str, Service]] = {one.image: one for one in self._services.values()}
         self._by_project: Final = {one.project_id: one for one in self._services.values() if one.project_id}
+        self._letters: Final = [(one, _letters(one.image)) for one in self._services.values()]
         self._by_last: Final[dict[str, list[Service]]] = {}
         for one in self._services.values():
             self._by_last.setdefault(one.last, []).append(one)
@@ -79,13 +80,24 @@ class Catalogue(Mapping[str, Service]):
         A short last part allows fewer letters, one for each three that it has, since ``ux`` need not be ``ui``
         misspelt; what stands before it is compared with all of ``most``.
         """
-        folder = image.rpartition("/")[0]
+        folder, mine = image.rpartition("/")[0], _letters(image)
         found: list[tuple[int, Service]] = []
-        for one in self._services.values():
+        for one, letters in self._letters:
             allowed = min(most, NEAR_MAX)
+            # Each slip brings in one letter at most and takes out one, which spares most of the work.
+            if (mine & ~letters).bit_count() > allowed or (letters & ~mine).bit_count() > allowed:
+                continue
             if one.image.rpartition("/")[0] == folder:
                 allowed = min(allowed, len(one.last) // _LETTERS_FOR_EACH)
             apart = distance(image, one.image, allowed) if allowed else None
             if apart:
                 found.append((apart, one))
         return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _letters(text: str) -> int:
+    """Which characters there are, one bit for each."""
+    found = 0
+    for letter in set(text):
+        found |= 1 << (ord(letter) & 127)
+    return found

@@ -134,6 +134,8 @@ class Table:
         try:
             return target, require(who, Right.PUSH, target.name, image)
         except Denied as refusal:
+            if not who.may_somewhere(Right.PUSH, target.name):
+                raise
             found = self.naming.judge(target.name, image)
             if found is None or not found.refuses or not self._may_be_told(found, who, target):
                 raise
@@ -145,14 +147,17 @@ class Table:
 
         Raises NameRefused.
         """
-        found = self.naming.judge(target.name, image)
-        if found is None:
-            return None
-        if not self._may_be_told(found, who, target):
-            found = replace(found, right=None, hint="")
-        if found.refuses:
+        found = self.say_of_name(who, target, image)
+        if found is not None and found.refuses:
             raise NameRefused(target.name, image, found.rule, found.sentence, found.right or "")
         return found
+
+    def say_of_name(self, who: Principal, target: Entry, image: ImageName) -> Judgement | None:
+        """The same for a name that stands there, whoever pushed it."""
+        found = self.naming.judge(target.name, image)
+        if found is None or self._may_be_told(found, who, target):
+            return found
+        return replace(found, right=None, hint="")
 
     def _may_be_told(self, found: Judgement, who: Principal, target: Entry) -> bool:
         return found.right is not None and who.may_ask(Right.PUSH, target.name, found.right)
@@ -180,7 +185,8 @@ class Table:
         if entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        named = [(e, self.naming.meant(e.name, image)) for e in below if e.kind == "hosted"]
+        may = [e for e in below if e.kind == "hosted" and who.may_somewhere(Right.PUSH, e.name)]
+        named = [(e, self.naming.meant(e.name, image)) for e in may]
         hosted = [(e, name) for e, name in named if who.may_ask(Right.PUSH, e.name, name)]
         if not hosted:
             return "", ""

@@ -14,6 +14,7 @@ from pierhead.faces.rest.explain import explain
 from pierhead.faces.rest.record_keys import record_keys
 from pierhead.faces.rest.route import LIMIT, PAGE, Need, Parameter, Route
 from pierhead.faces.rest.route import ROOT as ROOT
+from pierhead.faces.rest.services import ROUTE as SERVICES
 
 _EVENTS: Final = (
     Parameter("account", "only what this account did"),
@@ -97,6 +98,7 @@ ROUTES: Final = (
         "GET", "/record-keys", Need.ACCOUNT, record_keys, "Public keys that verify records of promotions, newest first."
     ),
     *routes_board.ROUTES,
+    SERVICES,
     *routes_tags.ROUTES,
     Route("GET", "/storage", Need.OPERATE, house.storage, "Counts and sizes, by repository too, and the room left."),
     Route("GET", "/upstreams", Need.OPERATE, house.upstreams, "What proxies keep, and how their upstreams do."),
