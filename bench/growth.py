@@ -33,8 +33,9 @@ end
 def growth(folder: Path, stored: Sequence[int], picked: int, seconds: float, rounds: int) -> list[Row]:
     """For each number of ``stored`` tags: seconds until ready, and pulls of ``picked`` of them, spread evenly.
 
-    The same requests are made at every size, so that only what is stored differs. Beside them, of the largest: pulls
-    of any tag that there is, hardly one of which was asked for before. The servers run together and take turns.
+    The same requests are made at every size, so that only what is stored differs. The servers run together and take
+    turns. Then, of the largest alone, since they push out of memory what is remembered: pulls of any tag that there is,
+    hardly one of which was asked for before.
     """
     found: list[Row] = []
     runs: dict[str, list[Run]] = {}
@@ -49,11 +50,10 @@ def growth(folder: Path, stored: Sequence[int], picked: int, seconds: float, rou
             found.append(Row(f"ready with {tags:,} tags (µs)", "pierhead", ready * 1e6, 0.0))
             subject = running.enter_context(pierhead(place, {}))
             subjects.append((_among(picked, tags), subject, _script(place, picked, tags // picked)))
-        subjects.append((_any(stored[-1]), subject, _script(place, stored[-1], 1)))
-        for _ in range(rounds):
-            for what, subject, script in subjects:
-                run = wrk(subject.pid, subject.url("/"), seconds, subject.headers, script)
-                runs.setdefault(what, []).append(run)
+        at_random = (_any(stored[-1]), subject, _script(place, stored[-1], 1))
+        for what, subject, script in subjects * rounds + [at_random] * rounds:
+            run = wrk(subject.pid, subject.url("/"), seconds, subject.headers, script)
+            runs.setdefault(what, []).append(run)
     return found + [
         Row(what, "pierhead", min(run.each for run in done), max(run.rate for run in done))
         for what, done in runs.items()
