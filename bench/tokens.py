@@ -70,6 +70,9 @@ class _OneAccount:
     def principal(self, name: str) -> Principal | None:
         return self._only if name == self._only.name else None
 
+    def made(self, name: str) -> int:
+        return 0
+
     def revoked(self, access_token: str) -> bool:
         return False
 

@@ -17,6 +17,7 @@ from tests.promises.desk import tell
 
 PAGE = Path(__file__).parents[2] / "docs/accounts.md"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MINUTE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 PORTS = {"main": 8081, "docker-hosted-dev": 8443, "docker-group": 8444}
 
 
@@ -51,7 +52,7 @@ def typed(server: Pierhead, line: str) -> str:
     out = done.stdout + done.stderr
     for name, port in PORTS.items():
         out = out.replace(server.address(name), f"127.0.0.1:{port}").replace(f"({server.port(name)})", f"({port})")
-    return out
+    return MINUTE.sub("2026-11-26 09:30 UTC", out)
 
 
 def played(server: Pierhead, text: str) -> str:

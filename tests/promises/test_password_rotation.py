@@ -237,7 +237,7 @@ def test_a_file_that_is_replaced_holds_at_once_without_a_signal(
     scratch = tmp_path / "scratch"
     scratch.write_text(NEW)
     scratch.replace(secret)
-    assert there.login(NEW) == 200
+    there.until(NEW, 200)
     there.until(OLD, 401)
     secret.unlink()
     there.until(NEW, 401)
