@@ -39,7 +39,7 @@ class MainPort:
         self._sinks = {"access": Sink(1, "access"), "server": Sink(2, "server")}
         storage = StorageGauge(house.store, house.parts.clock, partial(_disk, house), house.parts.sessions.__len__)
         log = AccessLog(self._sinks["access"], house.parts.clock, house.ids, house.settings.log_format)
-        self.ops = Ops(house.guard, self, storage, house.ids, log, house.told)
+        self.ops = Ops(house.guard, self, storage, house.ids, log)
         self._storage = storage
         self._for_people: ForPeople | None = None
         self.ops.trusted = house.settings.trusted_proxies

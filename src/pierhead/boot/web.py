@@ -31,7 +31,7 @@ def web_of(house: House) -> Web:
         house.ids,
         Brake(parts.clock, _CODES_A_MINUTE),
     )
-    return Web(site_of(house), shop, statics, house.told)
+    return Web(site_of(house), shop, statics)
 
 
 def site_of(house: House) -> Site:

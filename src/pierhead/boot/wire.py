@@ -102,7 +102,7 @@ class House:
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
         doubt = self.background.doubts.add
         self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told, doubt)
-        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids, self.told)
+        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:

@@ -23,6 +23,8 @@ class TokenNotAccepted(NotAuthenticated):
 class TokenNotTrusted(Refusal):
     """A token whose signature holds, and that no trust rule is about. ``where`` is the issuer's key in the config."""
 
+    told = True
+
     def __init__(self, where: str, why: str, looked_at: Sequence[str], through: Mapping[str, object]) -> None:
         super().__init__(
             f"The id_token is genuine, but no rule of {where} fits it: {why}.",

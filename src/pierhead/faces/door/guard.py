@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
 from pierhead.domain.refusals import NotAuthenticated, Refusal, TooManyLogins
+from pierhead.domain.refusals_id_tokens import TokenNotTrusted
 from pierhead.domain.secrets import is_access_token
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
@@ -183,7 +184,7 @@ class Guard:
         place = _place_of(address)
         try:
             who = await self._checked(mark, credential, place)
-        except (NotAuthenticated, TooManyLogins) as refusal:
+        except (NotAuthenticated, TooManyLogins, TokenNotTrusted) as refusal:
             if self._told is not None:
                 self._told.wrong(ask, place, credential.name, refusal)
             raise

@@ -55,6 +55,9 @@ class Told:
         Of a token of a job, what is wrong with it is a key by one word: the sentence may quote the token, and whoever
         sends one could otherwise make every event of a minute another one.
         """
+        if isinstance(refusal, TokenNotTrusted):
+            self._untrusted(ask, refusal)
+            return
         known = self.knows(name)
         account = name if known else ""
         self._logins.pop((account, place), None)
@@ -67,7 +70,7 @@ class Told:
             key = (account, place, refusal.about, refusal.through.get("issuer"))
         self._recorder.put_repeated(key, "login failed", account, body)
 
-    def untrusted(self, ask: Ask, refusal: TokenNotTrusted) -> None:
+    def _untrusted(self, ask: Ask, refusal: TokenNotTrusted) -> None:
         """A token of a job is genuine, and no rule is about it: that is a failed login too."""
         through = dict(refusal.through)
         body = {"reason": refusal.message, "known": False, **circumstances(ask, None, self._ids), "through": through}
@@ -77,11 +80,7 @@ class Told:
     # --- for faces ---------------------------------------------------------------------------------------------------
 
     def refused(self, ask: Ask, who: Principal | None, refusal: Refusal, status: int) -> None:
-        """An account was told that it may not: 403, 405 and 409, whatever it was. Guards let TokenNotTrusted pass
-        untold, so faces give every refusal here, also where ``who`` is None."""
-        if isinstance(refusal, TokenNotTrusted):
-            self.untrusted(ask, refusal)
-            return
+        """An account was told that it may not: 403, 405 and 409, whatever it was."""
         if who is None or status not in _TELLING or isinstance(refusal, MethodUnsupported) or refusal.told:
             return
         note = ask.note

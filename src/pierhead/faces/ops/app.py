@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pierhead.actions.measure_storage import Storage, StorageGauge
 from pierhead.domain.access import Right
 from pierhead.domain.refusals import Denied, NotAuthenticated, Refusal, TooManyLogins, Unavailable
-from pierhead.domain.refusals_id_tokens import TokenNotTrusted
 from pierhead.faces.door.ask import Answer, Ask
 from pierhead.faces.door.connectors import Network
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
-from pierhead.faces.door.told import Told
 from pierhead.faces.ops.access_log import AccessLog
 from pierhead.faces.ops.counted import Counted, Reading, counted, total
 from pierhead.faces.ops.meter import Meter
@@ -47,14 +45,12 @@ class Ops:
         storage: StorageGauge,
         ids: RequestIds,
         log: AccessLog,
-        told: Told,
     ) -> None:
         self.trusted: Sequence[Network] = ()
         """Proxies: what they send on is not from this machine, even if they are."""
         self.meter = Meter()
         self.log = log
         self._guard = guard
-        self._told = told
         self._instruments = instruments
         self._storage = storage
         self._ids = ids
@@ -102,8 +98,6 @@ class Ops:
                     raise Denied(who.name, "read", "metrics", "That needs the role `operator` or `admin`.")
             except Refusal as refusal:
                 ask.note["refused"] = type(refusal).__name__
-                if isinstance(refusal, TokenNotTrusted):
-                    self._told.untrusted(ask, refusal)
                 return self._refused(ask, refusal)
             except Unavailable as failure:
                 ask.note["unavailable"] = failure.message

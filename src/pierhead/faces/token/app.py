@@ -25,13 +25,11 @@ from pierhead.domain.refusals import (
     TooManyLogins,
     Unavailable,
 )
-from pierhead.domain.refusals_id_tokens import TokenNotTrusted
 from pierhead.domain.scopes import parse_scopes
 from pierhead.faces.door.ask import Answer, Ask, TooLarge
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
-from pierhead.faces.door.told import Told
 from pierhead.faces.door.wire_json import encode
 
 METHODS: Final = ("GET", "POST")
@@ -75,10 +73,9 @@ class TokenEndpoint:
     """A handler for the door. ``issuer`` tells what tokens are made of now, ``keeping`` where refresh tokens are."""
 
     def __init__(
-        self, guard: Guard, issuer: Callable[[], Issuer], keeping: Callable[[], Keeping], ids: RequestIds, told: Told
+        self, guard: Guard, issuer: Callable[[], Issuer], keeping: Callable[[], Keeping], ids: RequestIds
     ) -> None:
         self._guard = guard
-        self._told = told
         self._issuer = issuer
         self._keeping = keeping
         self._ids = ids
@@ -90,8 +87,6 @@ class TokenEndpoint:
             answer = await self._answer(ask)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            if isinstance(refusal, TokenNotTrusted):
-                self._told.untrusted(ask, refusal)
             answer = refused(refusal, form=ask.method == "POST")
         except GrantUnknown as error:
             ask.note["refused"] = type(error).__name__

@@ -14,10 +14,8 @@ from pierhead.domain.refusals import (
     TooManyLogins,
     Unavailable,
 )
-from pierhead.domain.refusals_id_tokens import TokenNotTrusted
 from pierhead.faces.door.ask import Answer, Ask, Gone
 from pierhead.faces.door.ids import HEADER
-from pierhead.faces.door.told import Told
 from pierhead.faces.web.pages import error
 from pierhead.faces.web.routes import Route, match
 from pierhead.faces.web.statics import PREFIX, Statics
@@ -31,9 +29,8 @@ _NOTHING: Final = "The pages begin at /, the registry's addresses with /v2/, tho
 class Web:
     """A handler for the door. ``site`` is replaced with the configuration."""
 
-    def __init__(self, site: Site, shop: Workshop, statics: Statics, told: Told) -> None:
+    def __init__(self, site: Site, shop: Workshop, statics: Statics) -> None:
         self.site = site
-        self._told = told
         self._shop = shop
         self._statics = statics
 
@@ -48,8 +45,6 @@ class Web:
             answer = await self._answer(ask, visit)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            if isinstance(refusal, TokenNotTrusted):
-                self._told.untrusted(ask, refusal)
             answer = self._refused(visit, refusal)
         except Unavailable as failure:
             ask.note["unavailable"] = failure.message
