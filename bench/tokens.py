@@ -14,8 +14,8 @@ from bench.processes import Run, wrk
 from bench.rows import Goal, Row, best
 from bench.servers import NAME, Subject
 from pierhead.actions.accept_token import Accepting
-from pierhead.adapters.jwt import JwtTokens
-from pierhead.adapters.jwt.keys import Keys
+from pierhead.adapters.keys.jwt import JwtTokens
+from pierhead.adapters.keys.jwt.keys import Keys
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot.tokens import KnownAccounts
 from pierhead.domain.access import Principal, rules_of

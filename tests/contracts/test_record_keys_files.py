@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from pierhead.adapters.keys.records import RecordKeys
 from pierhead.adapters.public_keys import keys_in
-from pierhead.adapters.record_keys import RecordKeys
 from pierhead.adapters.system import SystemClock, SystemEntropy
 
 

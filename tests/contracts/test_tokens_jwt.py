@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc import jws
 
-from pierhead.adapters.jwt import JwtTokens
-from pierhead.adapters.jwt.keys import Keys
-from pierhead.adapters.jwt.signatures import ALGORITHM
+from pierhead.adapters.keys.jwt import JwtTokens
+from pierhead.adapters.keys.jwt.keys import Keys
+from pierhead.adapters.keys.jwt.signatures import ALGORITHM
 from pierhead.adapters.system import SystemEntropy
 from pierhead.domain import limits
 from pierhead.ports.tokens import Bad, Claims, Tokens

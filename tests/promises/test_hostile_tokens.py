@@ -16,8 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pierhead.actions.accept_token import Accepting
-from pierhead.adapters.jwt import JwtTokens
-from pierhead.adapters.jwt.keys import Keys
+from pierhead.adapters.keys.jwt import JwtTokens
+from pierhead.adapters.keys.jwt.keys import Keys
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.domain.access import Principal, Right, rules_of
 from pierhead.domain.names import ImageName, RepositoryName

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pierhead.adapters.jwt.keys import Keys
+from pierhead.adapters.keys.jwt.keys import Keys
 from pierhead.adapters.sqlite.connect import DatabaseRefused
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.adapters.system import SystemClock, SystemEntropy

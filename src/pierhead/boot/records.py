@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from pierhead.adapters.record_keys import RecordKeys
+from pierhead.adapters.keys.records import RecordKeys
 from pierhead.jobs.loop import Failed, Idle, Loop, Outcome, Worked
 from pierhead.ports.clock import Clock, Entropy
 

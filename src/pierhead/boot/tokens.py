@@ -10,8 +10,8 @@ from typing import Final
 
 from pierhead.actions.accept_token import Accepting
 from pierhead.actions.issue_token import Issuer
-from pierhead.adapters.jwt import JwtTokens
-from pierhead.adapters.jwt.keys import Keys
+from pierhead.adapters.keys.jwt import JwtTokens
+from pierhead.adapters.keys.jwt.keys import Keys
 from pierhead.boot.settings import Settings
 from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal, Right, Rule

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -25,16 +23,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from pierhead.adapters.keys.folder import KeyFolder
 from pierhead.domain import limits
 from pierhead.ports.clock import Clock, Entropy
 
 if TYPE_CHECKING:
-    from pierhead.adapters.jwt.signatures import Pair
+    from pierhead.adapters.keys.jwt.signatures import Pair
 
 _SECOND: Final = 1_000_000
 _HEX: Final = frozenset("0123456789abcdef")
 _KID_BYTES: Final = 8
-_FILE_BYTES_MAX: Final = 4_096
 _GRACE_SECONDS: Final = 60
 
 
@@ -62,7 +60,7 @@ class Key:
     @cached_property
     def pair(self) -> Pair:
         """For ``signatures``, made when the key is first used. Raises ValueError for a file that holds no key."""
-        from pierhead.adapters.jwt.signatures import pair_of
+        from pierhead.adapters.keys.jwt.signatures import pair_of
 
         return pair_of(header_of(self.kid), self.head, self._file.x, self._file.d)
 
@@ -81,6 +79,7 @@ class Keys:
         Raises OSError.
         """
         self._folder = folder
+        self._files = KeyFolder(folder, entropy)
         self._clock = clock
         self._entropy = entropy
         self._known: dict[str, Key] = {}
@@ -150,7 +149,7 @@ class Keys:
         """Makes a key if the newest is KEY_SECONDS old, removes those of which no token is left; what was done, in
         plain words. Raises OSError."""
         done: list[str] = []
-        with self._alone():
+        with self._files.alone():
             self.refresh()
             if self._due():
                 done.append(f"made the key {self._make().kid}")
@@ -163,7 +162,7 @@ class Keys:
     def rotate(self, *, drop_old: bool = False) -> Key:
         """Makes a key that is used from KEY_REST_SECONDS on; with ``drop_old`` at once, and none of the old ones holds
         any more. Raises OSError."""
-        with self._alone():
+        with self._files.alone():
             self.refresh()
             old = self.all()
             key = self._make()
@@ -188,7 +187,7 @@ class Keys:
     def _have_one(self) -> None:
         if self._known:
             return
-        with self._alone():
+        with self._files.alone():
             self.refresh()
             if not self._known:
                 self._make()
@@ -204,12 +203,12 @@ class Keys:
 
     def _make(self) -> Key:
         kid = self._entropy.token(_KID_BYTES).hex()
-        from pierhead.adapters.jwt.signatures import fresh
+        from pierhead.adapters.keys.jwt.signatures import fresh
 
         public, private = fresh(self._entropy.token(32))
         made = max([self._clock.now(), *(key.created + 1 for key in self.all())])  # never older than those before it
         file = _File(kid, made, "OKP", "Ed25519", _b64(public), _b64(private))
-        self._write(f"{kid}.json", msgspec.json.encode(file))
+        self._files.write(f"{kid}.json", msgspec.json.encode(file))
         self.refresh()
         return self._known[kid]
 
@@ -220,61 +219,22 @@ class Keys:
 
     def _name(self) -> str:
         path = self._folder / "installation"
-        with self._alone():
+        with self._files.alone():
             name = path.read_text("ascii").strip() if path.exists() else ""
             if len(name) != 16 or not _HEX.issuperset(name):
                 name = self._entropy.token(8).hex()
-                self._write(path.name, f"{name}\n".encode())
+                self._files.write(path.name, f"{name}\n".encode())
         return name
 
     def _read(self, kid: str) -> Key | None:
         """None for a file that holds no key, or another's."""
-        path = self._folder / f"{kid}.json"
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            if os.fstat(handle).st_mode & 0o077:
-                os.fchmod(handle, 0o600)
-            file = msgspec.json.decode(os.read(handle, _FILE_BYTES_MAX), type=_File)
+            file = msgspec.json.decode(self._files.read(f"{kid}.json"), type=_File)
             if file.kid != kid or (file.kty, file.crv) != ("OKP", "Ed25519"):
                 return None
             return Key(file)
         except (OSError, ValueError):
             return None
-        finally:
-            os.close(handle)
-
-    def _write(self, name: str, body: bytes) -> None:
-        """Durable under its name before it returns, and open to its owner only from the first moment. What root makes
-        belongs to whom the folder belongs to: the server may be somebody else."""
-        scratch = self._folder / f".{name}.{self._entropy.token(4).hex()}"
-        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            if os.geteuid() == 0:
-                owner = os.stat(self._folder)
-                os.fchown(handle, owner.st_uid, owner.st_gid)
-            os.write(handle, body)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.rename(scratch, self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process makes or removes keys meanwhile; a process that ends lets go."""
-        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def header_of(kid: str) -> dict[str, object]:

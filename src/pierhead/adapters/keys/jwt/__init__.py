@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from pierhead.adapters.jwt.keys import Keys, header_of
+from pierhead.adapters.keys.jwt.keys import Keys, header_of
 from pierhead.domain import limits
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.refusals import Unavailable
@@ -87,7 +87,7 @@ class JwtTokens:
             raise Unavailable(
                 f"There is no key to sign tokens with: the folder keys cannot be used ({why})."
             ) from error
-        from pierhead.adapters.jwt.signatures import sign
+        from pierhead.adapters.keys.jwt.signatures import sign
 
         return sign(header_of(key.kid), self._encode(payload), key.pair)
 
@@ -98,7 +98,7 @@ class JwtTokens:
         key = self._keys.find(token.partition(".")[0])
         if key is None:
             return _FOREIGN
-        from pierhead.adapters.jwt.signatures import payload_of
+        from pierhead.adapters.keys.jwt.signatures import payload_of
 
         try:
             payload = self._decode(payload_of(token, key.pair))

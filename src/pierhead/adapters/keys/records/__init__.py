@@ -13,7 +13,6 @@ as soon as it is there; every process looks before it signs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pierhead.adapters.keys.folder import KeyFolder
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.record_keys import PublicHalf
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 _NAME: Final = re.compile(r"([0-9]{16,19})-([0-9a-f]{64})\.pub")
-_FILE_BYTES_MAX: Final = 4_096
 # The order of P-256 (FIPS 186-5, D.1.2.3 / SP 800-186): private keys are from 1 to one less.
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -50,13 +49,14 @@ class RecordKeys:
     def __init__(self, folder: Path, clock: Clock, entropy: Entropy) -> None:
         """Nothing is read or made before it is needed."""
         self._folder = folder
+        self._files = KeyFolder(folder, entropy)
         self._clock = clock
         self._entropy = entropy
         self._private: tuple[_Known, EllipticCurvePrivateKey] | None = None
 
     def sign(self, message: bytes) -> tuple[str, bytes]:
         """See the port. A name in the folder is looked up each time: promotions are few."""
-        from pierhead.adapters.record_keys.ecdsa import sign
+        from pierhead.adapters.keys.records.ecdsa import sign
 
         try:
             known, key = self._newest()
@@ -116,61 +116,33 @@ class RecordKeys:
             return known[-1] if known else self._make()
 
     def _make(self) -> _Known:
-        from pierhead.adapters.record_keys.ecdsa import pair
+        from pierhead.adapters.keys.records.ecdsa import pair
 
         number = int.from_bytes(self._entropy.token(48)) % (_ORDER - 1) + 1
         private, public, der = pair(number)
         before = self._known()
         created = max([self._clock.now(), *(one.created + 1 for one in before)])
         made = _Known(created, hashlib.sha256(der).hexdigest())
-        self._write(f"{made.stem}.key", private, 0o600)
-        self._write(f"{made.stem}.pub", public, 0o644)  # from here on it is the newest
+        self._files.write(f"{made.stem}.key", private)
+        self._files.write(f"{made.stem}.pub", public, 0o644)  # from here on it is the newest
         return made
 
     def _load(self, one: _Known) -> EllipticCurvePrivateKey:
-        from pierhead.adapters.record_keys.ecdsa import load
+        from pierhead.adapters.keys.records.ecdsa import load
 
-        path = self._folder / f"{one.stem}.key"
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        name = f"{one.stem}.key"
         try:
-            if os.fstat(handle).st_mode & 0o077:
-                os.fchmod(handle, 0o600)
-            return load(os.read(handle, _FILE_BYTES_MAX), one.id)
+            return load(self._files.read(name), one.id)
         except ValueError as error:
-            raise OSError(0, f"{path} holds no key of this name") from error
-        finally:
-            os.close(handle)
-
-    def _write(self, name: str, body: bytes, mode: int) -> None:
-        """Durable under its name before it returns. What root makes belongs to whom the folder belongs to."""
-        scratch = self._folder / f".{name}.{self._entropy.token(4).hex()}"
-        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        try:
-            if os.geteuid() == 0:
-                owner = os.stat(self._folder)
-                os.fchown(handle, owner.st_uid, owner.st_gid)
-            os.write(handle, body)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.rename(scratch, self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            raise OSError(0, f"{self._folder / name} holds no key of this name") from error
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other process makes keys meanwhile; a process that ends lets go."""
+        """In a folder that is there, and nobody else's."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self._folder, 0o700)
         if os.geteuid() == 0:
             owner = os.stat(self._folder.parent)
             os.chown(self._folder, owner.st_uid, owner.st_gid)
-        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with self._files.alone():
             yield
-        finally:
-            os.close(handle)

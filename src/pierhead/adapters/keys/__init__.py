@@ -1,0 +1,1 @@
+"""What an installation signs with: tokens, and records of promotions."""
