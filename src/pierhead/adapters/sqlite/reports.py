@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import apsw
 
 from pierhead.adapters.sqlite import record
 from pierhead.adapters.sqlite.accounts import ACCESS_TOKENS, USES, read_people, token_row
 from pierhead.adapters.sqlite.blobs import blob_row
-from pierhead.adapters.sqlite.board import SqliteBoard
 from pierhead.adapters.sqlite.expiry import SqliteExpiry
 from pierhead.adapters.sqlite.one import one
 from pierhead.adapters.sqlite.promotions import ANY_DUE, held_of, pointers_of, promotion_of, promotions_of
@@ -41,6 +41,9 @@ from pierhead.ports.metadata.values import (
     Totals,
     Waiting,
 )
+
+if TYPE_CHECKING:
+    from pierhead.adapters.sqlite.board import SqliteBoard
 
 # The open interval stands in one index, the closed ones in another, and no index has both.
 HISTORY = """
@@ -89,8 +92,14 @@ class SqliteReports:
         self._connection = connection
         self._execute = connection.execute
         self.expiry = SqliteExpiry(connection)
-        self.board = SqliteBoard(connection)
         self.running = SqliteRunningReports(connection)
+
+    @property
+    def board(self) -> SqliteBoard:
+        """See the port. Imported when somebody looks at a board: the start waits for the rest of this module."""
+        from pierhead.adapters.sqlite.board import SqliteBoard
+
+        return SqliteBoard(self._connection)
 
     def totals(self) -> Totals:
         """Counts over everything."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.accounts import AccessTokenRow, People, Use
 from pierhead.ports.metadata.audit import EventFilter, EventRow, RecordHead
-from pierhead.ports.metadata.board import BoardReports
 from pierhead.ports.metadata.expiry import ExpiryFacts
 from pierhead.ports.metadata.promotions import PromotionReports
 from pierhead.ports.metadata.running import RunningReports
@@ -27,6 +26,9 @@ from pierhead.ports.metadata.values import (
     TagRow,
     Totals,
 )
+
+if TYPE_CHECKING:
+    from pierhead.ports.metadata.board import BoardReports
 
 
 class Reports(PromotionReports, Protocol):
