@@ -113,10 +113,6 @@ class Registry:
         self._expect(heard, 200)
         return Digest.parse(heard.headers.get("docker-content-digest", ""))
 
-    def has_manifest(self, name: str, digest: Digest) -> bool:
-        """Raises Fault."""
-        return self.tagged(name, digest) is not None
-
     def blob_size(self, name: str, digest: Digest) -> int | None:
         """In bytes; None if the image has no such blob. Raises Fault."""
         heard = self.patiently(lambda: self._ask("HEAD", f"/v2/{name}/blobs/{digest}"))
