@@ -70,8 +70,9 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
 def cli() -> str:
     """What each command says of itself with --help."""
     lines = ["## Commands", ""]
+    settings = {**main.context_settings, "max_content_width": 100}
     for path, command in commands(main, "pierhead"):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=path, terminal_width=100, **settings)
         lines += [f"### {path.removeprefix('pierhead ')}", "", "```", command.get_help(context).rstrip(), "```", ""]
     return "\n".join(lines).rstrip()
 

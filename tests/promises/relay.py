@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,14 @@ from typing import Self
 from tests.peers.processes import LOOPBACK
 
 _PIECE = 65_536
+
+
+def _reset_on_close(*ends: socket.socket) -> None:
+    """A sender whose window is full would not notice that the other end was merely shut down: nothing it could send is
+    answered, so it waits for its whole timeout."""
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Relay:
@@ -64,12 +73,15 @@ class Relay:
                         break
                     self.cuts += 1
                     self.free()
+                    _reset_on_close(source, target)
                     break
         except OSError:
             pass
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            if self.cuts:
+                end.close()
 
     def _allowed(self, count: int, up: bool) -> int:
         with self._lock:

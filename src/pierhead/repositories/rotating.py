@@ -63,6 +63,7 @@ class RotatingPassword:
         self._stamp: object = None
         self._due = 0.0
         self._asked = float("-inf")
+        self._readings = 0
         self._reading: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -111,9 +112,9 @@ class RotatingPassword:
             return True
         if self.problem is not None:
             return False  # it has just failed to answer, and would keep who asks for nothing
-        asked = self._asked
+        readings = self._readings
         await asyncio.sleep(early)
-        return self._asked == asked  # else somebody has read meanwhile
+        return self._readings == readings  # else somebody has read meanwhile
 
     def tick(self) -> None:
         """Begins to read if it is time; ends a grace that is over."""
@@ -128,6 +129,7 @@ class RotatingPassword:
         """The reading that runs, or a new one."""
         if self._reading is None:
             self._stamp = self.source.stamp()
+            self._readings += 1
             self._reading = asyncio.create_task(self._read(), name=f"password of {self.account}")
         return self._reading
 
