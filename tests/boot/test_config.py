@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pierhead.boot.config import ConfigFaults, load, parse
 from pierhead.boot.config_gates import GATE_SHAPES

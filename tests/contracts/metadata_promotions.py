@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from pierhead.commits.deletion import delete_manifest, delete_tag
 from pierhead.commits.promotion import approve, expire, promote, reject

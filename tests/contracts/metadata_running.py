@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from pierhead.commits.running import Found, Report, forget_cluster, report_running
 from pierhead.domain.digest import Digest
@@ -23,7 +23,7 @@ A, B = Digest.of(b"a"), Digest.of(b"b")
 def row(digest: Digest | None = A, cluster: str = "prod-eu", image: str = IMAGE, **more: object) -> RunningRow:
     repository = "dev" if image else ""
     made = RunningRow(0, cluster, "h:1/x:1.0", repository, image, Tag("1.0"), digest, "prod", "Deployment/x", "app", 2)
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def report(*rows: RunningRow, cluster: str = "prod-eu", stage: str = "") -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pierhead.ports.metadata.device_logins import DeviceLogin, LoginState
 from pierhead.ports.metadata.sessions import SessionRow

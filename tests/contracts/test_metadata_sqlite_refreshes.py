@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pierhead.actions.refresh_token import Keeping, make_refresh_token, redeem_refresh_token
 from pierhead.adapters.sqlite.store import SqliteStore

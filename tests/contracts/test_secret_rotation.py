@@ -11,6 +11,7 @@ import pytest
 
 from pierhead.adapters.passwords import Argon2, PasswordAccount, PasswordSource
 from pierhead.domain import limits, rotation
+from pierhead.domain.access import Principal
 from pierhead.domain.refusals import Unavailable
 from pierhead.domain.secrets import fingerprint_of
 from pierhead.ports.identity import Credential, IdentitySource, Wrong
@@ -60,6 +61,7 @@ async def test_both_passwords_hold_through_the_grace_and_each_is_told(ground: Gr
     await read(one)
     for password, old in (("second", False), ("first", True)):
         who = await source_of(one).verify(Credential("anna", password))
+        assert isinstance(who, Principal)
         assert who == ANNA
         assert ("old_password" in who.through) is old
         assert who.through["fingerprint"] == fingerprint_of(hash_of(password))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest

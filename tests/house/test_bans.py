@@ -43,6 +43,7 @@ BANS = (
     ),
     Ban(("print", "builtins.print"), "log with a constant message, or let cli print it", ("cli", "__main__.py")),
     Ban(("eval", "exec", "os.system", "os.popen"), "call a function, or a program with a list of arguments"),
+    Ban(("dataclasses",), "make it a msgspec.Struct: a data class costs each start a millisecond", ("cli",)),
     Ban(("yaml", "requests", "urllib.request"), "ruamel.yaml keeps line numbers; aiohttp does not block", ("cli",)),
 )
 

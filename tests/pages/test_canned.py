@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import re
 from collections.abc import Iterator
 
 import pytest
+from msgspec import Struct
 
 from pierhead.faces.web.render import Frame, Renderer
 from pierhead.faces.web.statics import load_statics
@@ -25,7 +25,7 @@ def renderer() -> Renderer:
 
 
 def texts_of(value: object) -> Iterator[str]:
-    """Every text and instant in a data class, as a page shows it."""
+    """Every text and instant in a struct, as a page shows it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -33,9 +33,9 @@ def texts_of(value: object) -> Iterator[str]:
     elif isinstance(value, tuple):
         for one in value:
             yield from texts_of(one)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from texts_of(getattr(value, field.name))
+    elif isinstance(value, Struct):
+        for field in value.__struct_fields__:
+            yield from texts_of(getattr(value, field))
 
 
 @pytest.mark.parametrize("case", PAGES, ids=[f"{case[0]}-{number}" for number, case in enumerate(PAGES)])

@@ -9,11 +9,11 @@ import hmac
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from pierhead.actions.accept_token import Accepting
 from pierhead.adapters.keys.jwt import JwtTokens

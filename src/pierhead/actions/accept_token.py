@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.access import Principal
 from pierhead.domain.scopes import Access, rules_for
@@ -16,8 +17,7 @@ from pierhead.repositories.table import Table
 _SECOND: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Accepting:
+class Accepting(Struct, frozen=True):
     """What tokens are held against. Called with a token; see ``faces.door.guard.ReadToken``."""
 
     tokens: Tokens

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
@@ -31,16 +32,14 @@ from pierhead.repositories.parts import Parts
 from pierhead.repositories.sbom import SBOM_TYPES, packages_of
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One image to compare: where it may be kept (``Table.keeping``), and what of it is meant."""
 
     keeping: Mapping[RepositoryName, ImageName]
     reference: Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """``root`` is what the reference stands for, ``manifest`` the one platform of it that is compared. ``packages`` is
     None without a bill of materials that can be read."""
 
@@ -57,8 +56,7 @@ class Compared:
     packages: Packages | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """``layers``, ``env``, ``labels`` and ``settings`` are None where one side's image is not here or is no image."""
 
     before: Compared
@@ -79,8 +77,7 @@ class NotThere(Exception):
         self.side = side
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     member: RepositoryName
     row_id: RepositoryId
     image: ImageName

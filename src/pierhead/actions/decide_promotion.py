@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pierhead.commits.promotion import approve as commit_approval
 from pierhead.commits.promotion import reject as commit_rejection

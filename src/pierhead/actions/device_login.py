@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from pierhead.commits import device_login as commits
 from pierhead.commits.account import By, NewAccessToken
 from pierhead.domain import limits
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.login_codes import CHANCE_BYTES, login_code, mark_of, understood
 from pierhead.domain.refusals import CodeUnknown
 from pierhead.domain.refusals_accounts import AccountUnknown, BodyInvalid
@@ -25,23 +25,21 @@ _MACHINE_CHARACTERS_MAX: Final = 64
 _INTERVAL: Final = limits.DEVICE_POLL_SECONDS * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Discreet, frozen=True):
     """``secret`` is for the command line, which asks with it again; ``code`` for the person, who compares it."""
 
-    secret: str = field(repr=False)
+    secret: str
     code: str
     expires_in: int
     interval: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Discreet, frozen=True):
     """``state`` is ``waiting``, ``refused``, ``ended`` or ``approved``; only then the others are set."""
 
     state: str
     account: str = ""
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     row: AccessTokenRow | None = None
 
 

@@ -4,9 +4,11 @@ nothing, and asks no upstream."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.commits.promotion_plan import plan, refusal_of
 from pierhead.domain import explain
@@ -39,8 +41,7 @@ from pierhead.repositories.table import Entry, Table
 _INTERVALS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """``who`` is the account as it is signed in, or would be. ``tells`` if the asker may know what the account may not
     see."""
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import Child, Index, Manifest, parse
@@ -24,16 +25,14 @@ _TAGS_SHOWN: Final = 100
 _CHILDREN_READ: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class ListedChild:
+class ListedChild(Struct, frozen=True):
     """An entry of an index. ``size`` is that of its blobs, None if its manifest is not here."""
 
     child: Child
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Struct, frozen=True):
     """``size`` is that of all blobs that are known below the manifest, each once. ``config`` is the image's
     configuration as its JSON object, None if there is none, it is not here, or it is no JSON object."""
 
@@ -48,8 +47,7 @@ class Inspection:
     config: Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     member: RepositoryName
     row_id: RepositoryId
     image: ImageName

@@ -8,8 +8,9 @@ same token is good on every port and by path, and nothing in it hangs on where i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.access import Principal, Right
@@ -26,8 +27,7 @@ from pierhead.repositories.table import Entry, Table
 _SECOND: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """What tokens are made of. ``seconds`` is how long one holds."""
 
     tokens: Tokens
@@ -38,8 +38,7 @@ class Issuer:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """``issued`` is in seconds since 1970, a little in the past, since clients count the token's life by their own
     clocks. ``scope`` is what was given, in the words in which it was asked for."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain.access import Principal, Right
 from pierhead.domain.names import ImageName, RepositoryName
@@ -13,8 +14,7 @@ from pierhead.ports.metadata.values import ImageRow
 from pierhead.repositories.table import Leaf
 
 
-@dataclass(frozen=True, slots=True)
-class ListedImage:
+class ListedImage(Struct, frozen=True):
     """``members`` hold it, the one that answers first. ``tags`` is None where several members have to be merged for
     it; ``changed`` is when a tag was last pointed at something, in microseconds."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.reports import Reports
@@ -14,8 +15,7 @@ Keeping = Mapping[RepositoryName, ImageName]
 """Repositories that may hold an image, and under which name, in the order of asking (``Table.keeping``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptTag:
+class KeptTag(Struct, frozen=True):
     member: RepositoryName
     row: TagRow
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from pierhead.domain.access import Principal, Right
 from pierhead.domain.board import BoardPlan
@@ -17,8 +18,7 @@ from pierhead.repositories.table import Table
 After = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class RunningEntry:
+class RunningEntry(Struct, frozen=True):
     """``stages`` are those that hold the bytes, among those that the account may see."""
 
     row: RunningRow

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.access import Principal, Right
 from pierhead.domain.catalogue import Service
@@ -29,8 +30,7 @@ class State(enum.Enum):
     UNLISTED = "unlisted"
 
 
-@dataclass(frozen=True, slots=True)
-class ListedService:
+class ListedService(Struct, frozen=True):
     """``service`` is None for an image that belongs to none. ``kept`` has a row for each hosted repository that holds
     it, in the order of the configuration; ``judged`` is what a rule for names says of it."""
 
@@ -47,8 +47,7 @@ class ListedService:
         return State.PUSHED if self.kept else State.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePlace:
+class ServicePlace(Struct, frozen=True):
     """What a page begins behind: a service of the catalogue, or an image without one (``service`` is empty then)."""
 
     service: str = ""

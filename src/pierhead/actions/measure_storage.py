@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain.names import RepositoryName
 from pierhead.ports.clock import Clock
@@ -17,8 +19,7 @@ _REST: Final = 20
 """Times as long as a measurement took, at least, pass before the next: counting costs little however much there is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(Struct, frozen=True):
     """Bytes of the file system that holds the data folder; ``available`` to this account. ``reserve`` is what is set
     aside for deletions on a full disk, ``given_up`` whether that is in use."""
 
@@ -28,8 +29,7 @@ class Disk:
     given_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Struct, frozen=True):
     """``sizes`` are (images, bytes) by repository, None if they could not be added up in time. ``at`` is when."""
 
     totals: Totals

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.commits.promotion import promote as commit
 from pierhead.commits.promotion import record_refusal
@@ -19,8 +21,7 @@ from pierhead.ports.metadata.store import Store
 from pierhead.repositories.rails import Rails
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked for, besides the two grants. ``tag`` or ``digest`` or both name it in the source; ``tags`` are
     those that it gets in the target, None for the one that it has. With ``back`` the target goes back: to ``back_to``,
     or to what it was before. ``key`` is the client's own name for the request."""

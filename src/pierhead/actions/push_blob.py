@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.blob import Place
 from pierhead.commits.upload import cancel_upload, may_open, open_upload, save_uploads
@@ -29,8 +30,7 @@ Pour = Callable[[Incoming], Awaitable[int]]
 """Has the next bytes of a body drawn, and tells how many; 0 if only ``Pieces`` has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """A body and what its headers say of it: ``length`` in bytes (None if chunked), ``content_range`` as it came.
 
     ``pour`` is the cheap way to a long body, where there is one.

@@ -10,8 +10,9 @@ import base64
 import contextlib
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal
@@ -29,8 +30,7 @@ _TOKEN: Final = re.compile(r"phr_[A-Za-z0-9_-]{43}")
 _CLIENT_CHARACTERS_MAX: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
+class Keeping(Struct, frozen=True):
     """Where refresh tokens are kept, and for how long. Without ``on`` none is made and none holds."""
 
     store: Store

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from pierhead.commits.running import Found, Report, forget_cluster, report_running
 from pierhead.domain.access import Principal
@@ -18,8 +19,7 @@ from pierhead.repositories.proxy import Proxy
 from pierhead.repositories.table import Table
 
 
-@dataclass(frozen=True, slots=True)
-class ReportAccepted:
+class ReportAccepted(Struct, frozen=True):
     """``ours`` of the entries are images of this server. ``changed`` is False if the list says what the one before
     said."""
 

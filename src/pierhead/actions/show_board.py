@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypedDict
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain import board, limits
 from pierhead.domain.access import Principal, Right
@@ -31,8 +33,7 @@ class _Asked(TypedDict):
     approvals: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """``names`` are services or images, none for all; ``stages`` likewise. With ``differs`` rows are left out whose
     stages all hold the same, with ``strays`` those of which nothing runs but what its stage holds."""
 

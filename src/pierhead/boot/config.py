@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pierhead.boot import config_rules as rules
 from pierhead.boot import config_trust as trust
@@ -101,8 +102,7 @@ def load_names(path: FilePath | None) -> Settings:
     return _Assembly(tree, source, content).settings(None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Repositories:
+class _Repositories(Struct, frozen=True):
     """``named``: every repository of the file, faulty ones too; ``known``: those that could be read. In its order."""
 
     named: Mapping[str, object]

@@ -7,14 +7,14 @@ A secret that cannot be had is no fault of the file: its account is disabled wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.boot.settings import AccountSettings, ProxySettings, Settings
 from pierhead.domain.names import RepositoryName
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
+class Secret(Struct, frozen=True):
     """A text that no log and no traceback shows."""
 
     value: str
@@ -25,8 +25,7 @@ class Secret:
     __str__ = __repr__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedAccount:
+class ResolvedAccount(Struct, frozen=True, kw_only=True):
     """An account of the file with its password in plain (``password``) or as argon2id hash (``password_hash``).
 
     ``disabled`` is the sentence that says why neither is there; then the account cannot sign in. None of them is there
@@ -40,16 +39,14 @@ class ResolvedAccount:
     disabled: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamCredential:
+class UpstreamCredential(Struct, frozen=True):
     """What a proxy signs in with."""
 
     username: str
     password: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedSecrets:
+class ResolvedSecrets(Struct, frozen=True):
     """``upstreams`` has the proxies that sign in and can; ``warnings`` are sentences for the log."""
 
     accounts: Mapping[str, ResolvedAccount]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.boot import config_values as values
 from pierhead.boot.config_faults import ConfigFaults, Faults, Path, Wrong, did_you_mean
@@ -84,8 +85,7 @@ def _check(path: Path, shape: TagRuleShape, repositories: Mapping[str, object] |
 # --- without the rest of the file ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """What jobs and projects need of a configuration."""
 
     tags: Strategy

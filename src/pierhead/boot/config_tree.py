@@ -6,9 +6,9 @@ Aliases are taken; merge keys (``<<``, not part of YAML 1.2) and tags such as ``
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -28,8 +28,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TRUE: Final = frozenset({"true", "yes", "on", "y"})
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(Struct):
     """``root`` holds dicts, lists, str, int, float and bool; ``lines`` has the line of each key and list item.
 
     ``complaints`` are faults of the writing itself, as (line, path, sentence about the key); what they name is not in

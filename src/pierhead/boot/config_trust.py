@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.boot import config_claims as claims
 from pierhead.boot import config_values as values
@@ -65,8 +66,7 @@ def _issuer_name(value: str) -> str:
         raise Wrong("cannot be an issuer: lower-case letters and digits, with . _ or - between them.") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(Struct, frozen=True):
     """Rules of one issuer as the file has them."""
 
     path: Path

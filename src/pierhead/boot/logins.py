@@ -6,10 +6,11 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from pierhead.adapters.access_tokens import AccessTokenSource
 from pierhead.adapters.passwords import NOBODYS, Argon2, PasswordAccount, PasswordSource
@@ -18,6 +19,7 @@ from pierhead.boot.first_start import admin_hash, known_admin_hash
 from pierhead.boot.rotations import ADMIN, RotatingPasswords
 from pierhead.boot.settings import Settings
 from pierhead.domain.access import Principal
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import Unavailable
 from pierhead.domain.secrets import PREFIX, fingerprint_of
 from pierhead.faces.door.guard import Guard, ReadToken
@@ -32,16 +34,15 @@ from pierhead.repositories.rotating import Tools
 _SALT_NOTE: Final = "passwords.salt"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Discreet, frozen=True):
     """``hashes`` are Argon2 hashes in PHC form by account; None for one that is disabled, or whose password is kept
     elsewhere. ``plain`` are passwords that are yet to be hashed."""
 
     settings: Settings
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str]
     file: FileKnows
-    hashes: Mapping[str, str | None] = field(repr=False)
-    plain: Mapping[str, str] = field(repr=False)
+    hashes: Mapping[str, str | None]
+    plain: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
 

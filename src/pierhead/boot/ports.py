@@ -7,8 +7,9 @@ import logging
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from pierhead.boot.settings import Address, Settings, TlsSettings
 from pierhead.domain.names import RepositoryName
@@ -22,8 +23,7 @@ ORPHAN_DRAIN_SECONDS: Final = 5.0
 log = logging.getLogger("pierhead")
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """What makes a port another port: a change of any of these closes it and opens it anew."""
 
     address: Address

@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot.config_faults import ConfigFaults
@@ -32,8 +34,7 @@ class CannotListen(Exception):
     """Ports could not be opened at start; each argument is a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """What a parent process hands to a worker: bound sockets by address, a pipe that ends when the parent does, one to
     tell that it serves, and the file as the parent read it, whatever has become of it since."""
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
+
 from pierhead.boot.settings_vault import VaultPlace, VaultSection
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
 from pierhead.domain.catalogue import Catalogue
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.expiry import Rules as ExpiryRules
 from pierhead.domain.names import RepositoryName, Tag
 from pierhead.domain.naming import NamingRule
@@ -55,8 +57,7 @@ def _is_ipv6(text: str) -> bool:
     return _is_ip(text) and isinstance(ip_address(text), IPv6Address)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(Struct, frozen=True, order=True):
     """A host (name, IPv4, or IPv6 without brackets) and a port, 0 to 65535; port 0 lets the system choose one."""
 
     host: str
@@ -92,16 +93,14 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
+class TlsSettings(Struct, frozen=True):
     """PEM files for every port; both existed and fitted each other when the file was read."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostedSettings:
+class HostedSettings(Struct, frozen=True, kw_only=True):
     """A repository that takes pushes."""
 
     name: RepositoryName
@@ -110,8 +109,7 @@ class HostedSettings:
     external: Address | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySettings:
+class ProxySettings(Struct, frozen=True, kw_only=True):
     """A repository that keeps what it fetched from another registry.
 
     ``upstream`` is ``scheme://host[:port][/prefix]`` without ``/v2``; ``allow_private`` are networks and ``host:port``;
@@ -134,8 +132,7 @@ class ProxySettings:
     external: Address | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSettings:
+class GroupSettings(Struct, frozen=True, kw_only=True):
     """Repositories under one name, asked in the order of ``members``.
 
     ``reserve`` are patterns of image names that no proxy below is asked for (``*`` is any characters, ``/`` too).
@@ -152,21 +149,19 @@ class GroupSettings:
 RepositorySettings = HostedSettings | ProxySettings | GroupSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSettings:
+class AccountSettings(Discreet, frozen=True, kw_only=True):
     """An account of the file; exactly one of the sources of its password is set."""
 
     name: str
     roles: tuple[str, ...]
     password_env: str | None = None
     password_file: Path | None = None
-    password_hash: str | None = field(default=None, repr=False)
+    password_hash: str | None = None
     password_vault: VaultPlace | None = None
     grace_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustSettings:
+class TrustSettings(Struct, frozen=True, kw_only=True):
     """One issuer of id_tokens. ``jwks`` is a URL or a file; None is what the issuer's discovery document names."""
 
     name: str
@@ -180,8 +175,7 @@ class TrustSettings:
     rules: tuple[TrustRule, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReclaimSettings:
+class ReclaimSettings(Struct, frozen=True, kw_only=True):
     """How long unreferenced blobs and idle upload sessions are left alone, and how often one looks."""
 
     lease_seconds: int = limits.BLOB_LEASE_SECONDS
@@ -190,8 +184,7 @@ class ReclaimSettings:
     uploads_seconds: int = limits.UPLOAD_IDLE_SECONDS_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpirySettings:
+class ExpirySettings(Struct, frozen=True, kw_only=True):
     """How long what was deleted can be brought back, and what goes by itself, by repository."""
 
     keep_deleted_seconds: int = limits.KEEP_DELETED_SECONDS
@@ -199,8 +192,7 @@ class ExpirySettings:
     rules: Mapping[RepositoryName, ExpiryRules] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSettings:
+class LimitSettings(Struct, frozen=True, kw_only=True):
     """Maxima that a house may want to set for itself; all others are in ``domain/limits.py``."""
 
     uploads_per_account: int = limits.UPLOADS_PER_ACCOUNT_MAX
@@ -210,8 +202,7 @@ class LimitSettings:
     drain_seconds: int = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OidcSettings:
+class OidcSettings(Struct, frozen=True, kw_only=True):
     """Single sign-on at one OpenID provider, found by what ``issuer`` says of itself. ``name`` is for sentences;
     ``roles`` are what a group gives. Without ``client_secret_env`` the client is a public one."""
 
@@ -227,8 +218,7 @@ class OidcSettings:
     ca: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInSettings:
+class SignInSettings(Struct, frozen=True, kw_only=True):
     """How people sign in to the pages, and how long that holds."""
 
     session_idle_seconds: int = 12 * 3600
@@ -236,8 +226,7 @@ class SignInSettings:
     oidc: OidcSettings | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSettings:
+class TokenSettings(Struct, frozen=True, kw_only=True):
     """How long bearer tokens hold, whether clients get refresh tokens, and how long those hold."""
 
     lifetime_seconds: int = 300
@@ -245,8 +234,7 @@ class TokenSettings:
     refresh_seconds: int = limits.REFRESH_TOKEN_SECONDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromotionSettings:
+class PromotionSettings(Struct, frozen=True, kw_only=True):
     """``pointer`` is the tag of what a stage holds, ``suffixes`` of tags pushed to the first stage mean a stage each,
     ``wait_seconds`` is how long a promotion waits for approvals."""
 
@@ -255,8 +243,7 @@ class PromotionSettings:
     wait_seconds: int = WAIT_SECONDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardSettings:
+class BoardSettings(Struct, frozen=True, kw_only=True):
     """``skip`` are patterns of tags that are on their way to no stage; ``stale_seconds`` is when a report of what runs
     counts as old."""
 
@@ -264,8 +251,7 @@ class BoardSettings:
     stale_seconds: int = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSettings:
+class AuditSettings(Struct, frozen=True, kw_only=True):
     """What the record tells besides changes: ``pulls`` is ``none``, ``sampled`` (one of ``sample``) or ``all``.
     ``keep_seconds`` is for how long events are kept, None for ever."""
 
@@ -279,8 +265,7 @@ class AuditSettings:
         return {"none": 0, "sampled": self.sample, "all": 1}[self.pulls]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """The whole configuration. ``repositories`` and ``stages`` are in the order of the file.
 
     ``source`` is the file's name for sentences, ``digest`` that of its bytes, ``lines`` the line of each key by its
@@ -316,9 +301,9 @@ class Settings:
     board: BoardSettings = field(default_factory=BoardSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     workers: int = 1
-    digest: str = field(default="", compare=False)
-    source: str = field(default="", compare=False)
-    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    digest: str = ""
+    source: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def train(self) -> Train:

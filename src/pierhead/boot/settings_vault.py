@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretName:
+
+class SecretName(Struct, frozen=True, kw_only=True):
     """A secret by the name of its variable or file; exactly one of them is set."""
 
     variable: str | None = None
     file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppRoleSettings:
+class AppRoleSettings(Struct, frozen=True, kw_only=True):
     """Signs in at auth/``mount`` with a role ID and a secret ID."""
 
     role_id: SecretName
@@ -23,8 +22,7 @@ class AppRoleSettings:
     mount: str = "approle"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtSettings:
+class JwtSettings(Struct, frozen=True, kw_only=True):
     """Signs in at auth/``mount`` with a JWT from a file, which is read anew each time; Kubernetes' logins too."""
 
     role: str
@@ -32,8 +30,7 @@ class JwtSettings:
     mount: str = "jwt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultSection:
+class VaultSection(Struct, frozen=True, kw_only=True):
     """``address`` None: the variable ``address_env`` holds it. ``sign_in`` is a token's name or a way to get one."""
 
     sign_in: SecretName | AppRoleSettings | JwtSettings
@@ -45,8 +42,7 @@ class VaultSection:
     timeout_seconds: int = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultPlace:
+class VaultPlace(Struct, frozen=True, kw_only=True):
     """One field of one secret of KV version 2; ``path`` as in the API, ``secret/data/…``."""
 
     path: str

@@ -8,11 +8,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.adapters.files.layout import FolderInUse, lock_folder
 from pierhead.adapters.sqlite.connect import DatabaseRefused
@@ -42,8 +43,7 @@ _CONNECTIONS_MIN: Final = 10
 log = logging.getLogger("pierhead")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What the command line said; None for what it left out."""
 
     config: Path | None

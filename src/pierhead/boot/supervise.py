@@ -17,9 +17,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
+
+from msgspec import Struct, field
 
 from pierhead.boot.config_faults import ConfigFaults
 from pierhead.boot.serve import CannotListen, Inherited, not_taken_over, same_folder
@@ -39,8 +40,7 @@ class WorkersFailed(Exception):
         super().__init__("The workers ended before they served: see the lines above.")
 
 
-@dataclass(slots=True)
-class Generation:
+class Generation(Struct):
     """Workers that serve the same settings on the same sockets. ``file`` holds the content of the config file, since
     the one on disk may have changed when a worker has to be replaced."""
 

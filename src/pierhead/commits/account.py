@@ -7,11 +7,14 @@ note ACCOUNTS_VERSION, written in the same transaction; so does whoever accepts 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.domain import limits
 from pierhead.domain.access import Rules
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals_accounts import (
     AccessTokenUnknown,
     AccountUnknown,
@@ -28,33 +31,30 @@ from pierhead.ports.metadata.values import Event
 _REVOKED_KEPT: Final = 30 * 24 * 3600 * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class By:
+class By(Struct, frozen=True):
     """Who does it, and what the event tells of the request (address, agent, how they signed in)."""
 
     account: str
     circumstances: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class NewAccount:
+class NewAccount(Discreet, frozen=True):
     """``password_hash`` is an Argon2 hash in PHC form; None for an account with access tokens only."""
 
     name: str
     kind: str
     roles: tuple[str, ...]
-    password_hash: str | None = field(default=None, repr=False)
+    password_hash: str | None = None
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AccountChange:
+class AccountChange(Discreet, frozen=True):
     """None leaves a thing as it is."""
 
     roles: tuple[str, ...] | None = None
     disabled: bool | None = None
     kind: str | None = None
-    password_hash: str | None = field(default=None, repr=False)
+    password_hash: str | None = None
 
 
 def add_account(tx: Tx, new: NewAccount, by: By) -> None:
@@ -120,8 +120,7 @@ def remove_role(tx: Tx, name: str, known: Sequence[str], by: By) -> None:
     _tell(tx, "role.removed", by, {"name": name})
 
 
-@dataclass(frozen=True, slots=True)
-class NewAccessToken:
+class NewAccessToken(Discreet, frozen=True):
     """``seconds`` is how long it holds, None for ever. ``account`` came from ``origin``; where that is the database,
     ``kept`` is True and the account has to be there still."""
 
@@ -130,7 +129,7 @@ class NewAccessToken:
     origin: str
     kept: bool
     name: str
-    hash: bytes = field(repr=False)
+    hash: bytes
     limit: Rules | None
     seconds: int | None
 

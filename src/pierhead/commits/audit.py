@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import Event, EventId, ImageId
@@ -22,8 +23,7 @@ _SETTINGS_NOTE: Final = "audit.settings"
 _LATE_MICROSECONDS: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """Something that no transaction of its own tells of; ``at`` in microseconds since 1970."""
 
     at: int

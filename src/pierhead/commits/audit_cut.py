@@ -7,8 +7,9 @@ bounded number in each transaction; a record in between is as whole as one befor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.audit import PROGRAM, record
 from pierhead.ports.metadata.store import Tx
@@ -18,8 +19,7 @@ CUT: Final = "audit.cut"
 _NOTE: Final = "audit.cut"
 
 
-@dataclass(frozen=True, slots=True)
-class Cutting:
+class Cutting(Struct, frozen=True):
     """``removed`` events went in this transaction, and there are ``more`` to go."""
 
     removed: int

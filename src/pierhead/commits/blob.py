@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName
@@ -13,8 +13,7 @@ from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import BlobState, ImageId, RepositoryId, UploadRow
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a blob goes. ``upload`` is the session that brought it, if there was one; ``lease`` in microseconds.
 
     ``unsaved`` is the row that this session does not have yet.

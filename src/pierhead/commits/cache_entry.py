@@ -6,7 +6,8 @@ A cached manifest may name blobs and manifests that are not here yet: they come 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import Index, Manifest
@@ -15,8 +16,7 @@ from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import Event, ImageId, ManifestId, NewManifest, RepositoryId
 
 
-@dataclass(frozen=True, slots=True)
-class CachePlace:
+class CachePlace(Struct, frozen=True):
     """An image of a proxy. ``source`` names the upstream in the record of what happened."""
 
     repository: RepositoryId

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pierhead.commits.promotion_pointer import POINTER_NOTE
 from pierhead.domain.digest import Digest
@@ -21,8 +22,7 @@ from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import Event, ImageId, RepositoryId
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """Who deletes where. ``lease`` in microseconds: how long blobs stay for clients that were told they are here.
     ``keep`` in microseconds: how long what is deleted can be brought back; with 0 it is gone."""
 

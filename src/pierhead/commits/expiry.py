@@ -6,7 +6,7 @@ points, when it was pulled, how many are newer, what names the manifest, and wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.commits.audit import PROGRAM, record
 from pierhead.domain.digest import Digest
@@ -18,8 +18,7 @@ from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import ImageId, RepositoryId
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """Something that has to go. ``rule`` is None for a build cache, which goes only if it was not used after ``used``.
     ``words`` are what the record says of the rule."""
 
@@ -34,8 +33,7 @@ class Removal:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expiring:
+class Expiring(Struct, frozen=True):
     """``keep`` and ``lease`` as of a deletion, in microseconds; ``counted`` is since when pulls are known."""
 
     rules: Rules

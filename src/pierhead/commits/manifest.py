@@ -6,9 +6,10 @@ Everything that the decision rests on is read in here: the write policy, the blo
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from pierhead.commits.borrowing import borrow
 from pierhead.domain import limits
@@ -32,8 +33,7 @@ from pierhead.ports.metadata.values import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestPush:
+class ManifestPush(Struct, frozen=True):
     """``body`` parsed to ``parsed``; ``circumstances`` go into the event (request id, address).
 
     ``lenders`` are the other members of the group that it was pushed through, as far as the account may read them.
@@ -51,8 +51,7 @@ class ManifestPush:
     lenders: tuple[RepositoryId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestAccepted:
+class ManifestAccepted(Struct, frozen=True):
     """``changed`` is False if everything stood so already."""
 
     digest: Digest

@@ -8,8 +8,9 @@ half of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from pierhead.commits.audit import PROGRAM, record
 from pierhead.commits.promotion_plan import asked_hash, plan, refusal_of, taken

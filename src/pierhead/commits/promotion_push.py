@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.commits.audit import record
 from pierhead.commits.manifest import ManifestAccepted, ManifestPush, push_manifest
@@ -20,8 +21,7 @@ from pierhead.domain.refusals_promotion import PromotionGatesShut
 from pierhead.ports.metadata.store import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Struct, frozen=True):
     """What a push may be besides: ``copy`` if the stage before holds the digest; one of ``suffixes`` for each tag that
     means a stage. ``follows`` if it is attached to something."""
 

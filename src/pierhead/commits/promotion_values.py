@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Signed, State, Verdict
@@ -17,8 +18,7 @@ from pierhead.ports.metadata.values import EventId, ImageId, ManifestId, Reposit
 RolesOf = Callable[[str], tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """One end of a promotion; ``stage`` is None for a repository that is none."""
 
     id: RepositoryId
@@ -31,8 +31,7 @@ class End:
         return self.name if self.stage is None else self.stage.name
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A promotion that is done in this transaction, before it is committed: whoever is told may add manifests to the
     target, and nothing that they cannot take back."""
 
@@ -53,8 +52,7 @@ def nobody(tx: Tx, done: Done) -> None:
     """Is told and does nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A promotion as it is asked for.
 
     ``reference`` is a tag of the source, None if only ``digest`` was said. ``tags`` are those that it gets in the
@@ -87,8 +85,7 @@ class Move:
     on_done: OnDone = nobody
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a promotion is about, once the source was asked. ``target`` is None if nothing of the image is there yet;
     ``stood`` is the interval that one going back goes back to."""
 
@@ -101,8 +98,7 @@ class Found:
     stood: PointerRow | None
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """``platforms`` are images below the root, itself if it is one; ``bytes_copied`` is always 0."""
 
     manifests: int
@@ -120,8 +116,7 @@ class Counts:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """``repeated`` is the promotion that did, or asked for, the same before; the rest is empty then. ``taken`` are what
     the tags are in the target now; ``current`` is what the target holds."""
 

@@ -6,15 +6,15 @@ The order of ``ports.blobs``: the mark is committed before the bytes go, and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain.lifecycle import GONE, OUTWARD, BlobState
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import BlobRow
 
 
-@dataclass(frozen=True, slots=True)
-class Reviewed:
+class Reviewed(Struct, frozen=True):
     """What one review did: blobs found wanted, condemned, and now being deleted (older ones too), all counted.
 
     ``forgotten`` never had bytes. ``leaving`` are those whose bytes have to go once this is committed.

@@ -7,8 +7,9 @@ once only with the bytes that it had, and nothing at all where the write policy 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.commits.manifest import write_tag
 from pierhead.domain.digest import Digest
@@ -22,8 +23,7 @@ from pierhead.ports.metadata.values import Event, EventId, ImageId, ManifestId, 
 _LISTED: Final = "`pierhead tag deleted` lists what can be brought back."
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
+class Undo(Struct, frozen=True):
     """Who undoes something where. ``lease`` in microseconds, as of a deletion."""
 
     repository: RepositoryId
@@ -34,8 +34,7 @@ class Undo:
     circumstances: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(Struct, frozen=True):
     """``tags`` point at the manifest now; ``before`` is what the one that was asked for pointed at."""
 
     digest: Digest

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.commits.audit import record
 from pierhead.domain.digest import Digest
@@ -17,16 +19,14 @@ from pierhead.ports.metadata.values import RepositoryId
 _TOLD_MAX: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A row; for one whose digest nobody told, the images in which its tag is looked up, in the order of asking."""
 
     row: RunningRow
     asked: tuple[tuple[RepositoryId, ImageName], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """``stage`` is "" for the last one."""
 
     cluster: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.patterns import EVERY, EVERY_TAG, Patterns, TagPatterns
@@ -33,8 +34,7 @@ class Right(enum.Enum):
 ALL_RIGHTS: Final = frozenset(Right)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """``rights`` on the images that ``images`` meets, in the repositories that ``repositories`` meets but those in
     ``outside``; a push under a tag only where ``tags`` meets it.
 
@@ -63,8 +63,7 @@ ANONYMOUS: Final = "anonymous"
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True, eq=False):
     """Somebody who has shown who they are, with what their roles give them.
 
     ``limit`` is what an access token was narrowed to when it was made, ``asked`` what a bearer token was asked for;
@@ -77,7 +76,17 @@ class Principal:
     limit: Rules | None = None
     asked: Rules | None = None
     catalog: bool = True
-    through: Mapping[str, object] = field(default_factory=lambda: _NOTHING, compare=False, hash=False)
+    through: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+
+    def __eq__(self, other: object) -> bool:
+        """However they signed in."""
+        return isinstance(other, Principal) and self._who() == other._who()
+
+    def __hash__(self) -> int:
+        return hash(self._who())
+
+    def _who(self) -> tuple[object, ...]:
+        return self.name, self.rules, self.limit, self.asked, self.catalog
 
     def may(self, right: Right, repository: RepositoryName, image: ImageName) -> bool:
         """Whether ``right`` is given on the image."""
@@ -126,8 +135,7 @@ class Principal:
         return all(layer is None or any(right in rule.rights for rule in layer) for layer in layers)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Leave to do one thing to one image; made by ``require`` only."""
 
     principal: Principal

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -25,8 +26,7 @@ _VERSIONS: Final = TagPatterns([VERSION])
 _FALLBACKS: Final = ("sha256-*", "sha512-*")
 
 
-@dataclass(frozen=True, slots=True)
-class BoardRules:
+class BoardRules(Struct, frozen=True):
     """Which tags may stand in a stage. ``moving`` are shown for themselves; ``skip`` are patterns of tags that are on
     their way to no stage. A ``*`` stands for any characters."""
 
@@ -43,8 +43,7 @@ class BoardRules:
         return not Patterns(self.passed_over).meets(tag)
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """A row's head: ``name`` is None for an image that belongs to no service of the catalogue."""
 
     name: str | None
@@ -52,16 +51,14 @@ class Service:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BoardStage:
+class BoardStage(Struct, frozen=True):
     """A column: a stage, or a hosted repository where the configuration has no stages."""
 
     name: str
     repository: RepositoryName
 
 
-@dataclass(frozen=True, slots=True)
-class BoardPlan:
+class BoardPlan(Struct, frozen=True):
     """What the configuration says of the board. Without ``staged`` the columns are repositories side by side, between
     which nothing is promoted. ``stale_seconds`` is when a report of what runs counts as old."""
 
@@ -72,8 +69,7 @@ class BoardPlan:
     stale_seconds: int = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What an image is in one repository, and its tag; None for bytes that a promotion left without one. Instants are
     microseconds since 1970; ``by`` is the account that put it there, ``seen`` what its login said."""
 
@@ -85,8 +81,7 @@ class Standing:
     seen: Seen = field(default_factory=Seen)
 
 
-@dataclass(frozen=True, slots=True)
-class Moving:
+class Moving(Struct, frozen=True):
     """Where a moving tag points; ``same_as`` is what else that is called, None if nothing."""
 
     tag: Tag
@@ -107,8 +102,7 @@ class GateState(enum.Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """``newer`` counts images in the stage before that came after what stands in this one; at most ``NEWER_MAX``.
     ``promotion`` is the one that waits, with its ``approvals`` in words (`1 of 2`)."""
 
@@ -118,8 +112,7 @@ class Gate:
     approvals: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One stage of one service. ``holds`` is None where nothing stands; ``gate`` is None for the first stage and where
     the account may not see the stage before. ``built`` is the job that first pushed these bytes, as far as the stages
     before know it. ``pointed`` if a promotion said what stands here."""
@@ -134,8 +127,7 @@ class Cell:
     pointed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line of the board; ``cells`` are the stages that the account may see, in the order of promotion; ``runs`` is
     what clusters of these stages run of the image."""
 

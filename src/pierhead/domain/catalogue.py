@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.names import ImageName
 from pierhead.domain.spelling import distance
@@ -14,8 +15,7 @@ NEAR_MAX: Final = 3
 _LETTERS_FOR_EACH: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """One service. ``project_id`` is GitLab's, ``repository_id`` GitHub's, as text, or empty."""
 
     name: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.refusals import DigestInvalid, DigestUnsupported
 
@@ -87,8 +88,7 @@ class Digest(str):
 EMPTY_SHA256: Final = Digest.of(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """A reference to content by digest, with its size in bytes and its media type."""
 
     digest: Digest

@@ -11,8 +11,9 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
@@ -34,8 +35,7 @@ class Unusable(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """``payload`` is what was signed, of the type ``payload_type``; ``signatures`` are raw."""
 
     payload_type: str
@@ -48,16 +48,14 @@ class Envelope:
         return pae(self.payload_type, self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageSignature:
+class MessageSignature(Struct, frozen=True):
     """A signature over the bytes of something with this digest."""
 
     digest: Digest
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """``subjects`` are digests; ``predicate`` is whatever the type says that it is."""
 
     predicate_type: str

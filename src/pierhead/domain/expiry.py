@@ -7,8 +7,9 @@ nothing: with several conditions a tag goes only if each of them holds. Instants
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
@@ -18,8 +19,7 @@ from pierhead.domain.pull_days import DAY
 _HOUR: Final = 3600 * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """About tags that ``tags`` meets, or with ``untagged`` about manifests that nothing names any more.
 
     ``unused``: not pulled, and not set either, for so long. ``older``: set longer ago. ``newest``: not among so many
@@ -51,8 +51,7 @@ class Rule:
         return f"{what}{where} {'stay' if self.keep else ' and '.join(conditions)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Of one repository, in their order. ``cache_bytes``: build caches stay up to so many bytes, the last used first;
     None lets them all stay. No other rule is about a build cache."""
 
@@ -64,8 +63,7 @@ class Rules:
         return next((one for one in self.rules if one.about(image, tag)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class TagFacts:
+class TagFacts(Struct, frozen=True):
     """A tag that stands. ``pulled`` is when it, its digest or something below it was last pulled; ``days`` how often on
     which day. ``cache`` if it is a build cache."""
 
@@ -78,8 +76,7 @@ class TagFacts:
     cache: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(Struct, frozen=True):
     """A tag that has to go, by which rule, and why in words."""
 
     facts: TagFacts
@@ -87,8 +84,7 @@ class Expired:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A pull that would have found nothing, had the rule been in force: ``times`` on a ``day`` since 1970."""
 
     tag: Tag

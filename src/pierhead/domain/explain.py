@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pierhead.domain.access import Principal, Right, Rule, Rules
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -27,8 +28,7 @@ class Verdict(enum.Enum):
     PASSED = "passed over"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """``what`` is the repository, role or tag that was looked at; ``says`` is a sentence about it."""
 
     what: str
@@ -36,8 +36,7 @@ class Step:
     verdict: Verdict = Verdict.ON
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """``refusal`` is what a request would be answered with, None if it would be done. ``member`` is who answers a pull,
     or takes a push. ``upstream`` if another registry has the last word, which is not asked for this."""
 
@@ -48,16 +47,14 @@ class Explanation:
     upstream: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """Somebody, with the rules of each role by its name."""
 
     who: Principal
     roles: Sequence[tuple[str, Rules]]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A repository that a pull may reach. ``image`` is the name on which rights are judged there. ``held`` is the
     digest that it has under the reference, None if it has none, or if that is not told. ``checked`` is when a proxy's
     upstream said so, with the word before it. ``reserved`` names the groups that keep the name from it."""
@@ -120,8 +117,7 @@ def given_by(
 # --- a pull ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PullFacts:
+class PullFacts(Struct, frozen=True):
     """``members`` are in the order of asking; ``group`` if they are a group's, else there is one. ``by_digest`` if what
     they keep is looked at before any upstream is asked. ``reference`` is empty where only the image is asked about.
     ``tells`` if what the account may not see may be told."""
@@ -235,8 +231,7 @@ def policy_step(repository: RepositoryName, writing: Writing, tag: Tag | None, h
     return Step(repository, f"{told}: the tag {tag} is new there{once}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """How a push or a promotion ends: the steps in order, and the refusal that ended them."""
 
     steps: tuple[Step, ...] = field(default_factory=tuple)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.names import Tag
 from pierhead.domain.patterns import Patterns, TagPatterns
@@ -19,15 +20,13 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # --- what the configuration says -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StageBefore:
+class StageBefore(Struct, frozen=True):
     """The image is in the stage before. ``wanted`` False takes this gate away from a stage."""
 
     wanted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(Struct, frozen=True):
     """Accounts by name, with ``*`` for any characters, and whoever has one of the roles; all if both are empty."""
 
     roles: tuple[str, ...] = ()
@@ -44,51 +43,44 @@ class People:
         return (*(f"role {role}" for role in self.roles), *self.accounts.texts)
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(Struct, frozen=True):
     """Only these may promote there."""
 
     people: People
 
 
-@dataclass(frozen=True, slots=True)
-class Approvals:
+class Approvals(Struct, frozen=True):
     """So many of these people agree, and who asked is none of them."""
 
     count: int
     people: People = field(default_factory=People)
 
 
-@dataclass(frozen=True, slots=True)
-class TagForm:
+class TagForm(Struct, frozen=True):
     """The tag has one of these forms."""
 
     patterns: TagPatterns
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """A signature on the digest is good under one of these public keys; each is the path of a file."""
 
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(Struct, frozen=True):
     """Something of each of these types is attached to the image; ``*`` stands for any characters."""
 
     types: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
+class Age(Struct, frozen=True):
     """It has been in the stage before for so many seconds."""
 
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(Struct, frozen=True):
     """Nothing is promoted in this time."""
 
     since: int
@@ -96,8 +88,7 @@ class Frozen:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Promotions are done on these days (0 is Monday), between these minutes of the day, in UTC."""
 
     days: tuple[int, ...]
@@ -111,16 +102,14 @@ Gate = StageBefore | Who | Approvals | TagForm | Signed | Attached | Age | Froze
 # --- what is so ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """Who agreed, with the roles that they have now."""
 
     account: str
     roles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """``name`` is the image with its tag as people write it. ``before`` is the stage before, empty if there is none;
     ``arrived`` since when it has the image, None if it does not. ``stood`` is since when the stage itself held it, for
     one that goes back. ``vouched`` says for each gate what is wrong with the signatures, None if one is good.
@@ -149,8 +138,7 @@ class State(enum.Enum):
     REFUSES = "refuses"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """``kind`` is the gate's key in the configuration, ``name`` says what it wants, ``evidence`` what was looked at,
     ``opens`` what opens it (empty if it passes), ``who`` can do that."""
 

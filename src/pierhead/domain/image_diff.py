@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.digest import Digest
 
@@ -37,8 +38,7 @@ def looks_secret(name: str, value: str) -> bool:
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """``size`` in bytes; ``step`` is the command that made it, "" if the configuration does not say."""
 
     digest: Digest
@@ -46,8 +46,7 @@ class Layer:
     step: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerDiff:
+class LayerDiff(Struct, frozen=True):
     """In the order of the images; a layer that an image has twice counts twice."""
 
     shared: Sequence[Layer]
@@ -87,8 +86,7 @@ def steps_of(config: Mapping[str, object] | None, layers: int) -> Sequence[str]:
 # --- configuration ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What a container of the image runs as."""
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -135,8 +133,7 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if not word or " " in word else word
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """``before`` is None for what was added, ``after`` for what was removed. With ``masked`` both say only that there
     is something."""
 
@@ -166,8 +163,7 @@ Packages = Mapping[str, frozenset[str]]
 """Versions by name; a name with its kind, such as `deb/openssl` or `pypi/flask`, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageChange:
+class PackageChange(Struct, frozen=True):
     """Empty ``before`` for what was added, empty ``after`` for what was removed; versions sorted."""
 
     name: str

@@ -9,8 +9,9 @@ regard to case and take the last of two equal keys, so whatever two readers coul
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, cast
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
@@ -71,8 +72,7 @@ _PLATFORM: Final = _Keys("architecture", "os", "os.version", "os.features", "var
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """What an index's entry runs on; an empty text is what the entry does not say."""
 
     os: str
@@ -84,16 +84,14 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Child(Descriptor):
+class Child(Descriptor, frozen=True):
     """An entry of an index."""
 
     platform: Platform | None
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """An OCI image manifest (artifacts too) or a Docker schema 2 manifest.
 
     ``size`` is in bytes. ``required`` are the blobs that have to be there before the manifest is taken: config and
@@ -111,8 +109,7 @@ class Manifest:
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """An OCI image index or a Docker manifest list.
 
     ``children`` are the entries that are manifests, in their order. ``required`` are entries of other types, each

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.catalogue import Catalogue, Service
@@ -83,8 +84,7 @@ class NamePattern:
         return None if _SERVICE in taken and catalogue.called(taken[_SERVICE]) is None else taken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamingRule:
+class NamingRule(Struct, frozen=True, kw_only=True):
     """``name`` is what sentences call it. With ``near`` it is about names at most so many letters from an image of the
     catalogue. ``suggestion`` and ``hint`` may hold words in braces, ``message`` those of the pattern and ``{image}``;
     without ``repositories`` it holds for all hosted ones."""
@@ -107,8 +107,7 @@ class NamingRule:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What a rule says of a name. ``right`` is the name that was probably meant, None if none is known; ``why`` and
     ``hint`` are sentences, of which only ``hint`` tells of the catalogue."""
 
@@ -125,8 +124,7 @@ class Judgement:
         return f"{self.why} {self.hint}" if self.hint else self.why
 
 
-@dataclass(frozen=True, slots=True)
-class _Met:
+class _Met(Struct, frozen=True):
     """A rule that is about a name, with the words that its pattern took out of it."""
 
     rule: NamingRule

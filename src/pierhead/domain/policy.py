@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.domain.names import Tag
 from pierhead.domain.patterns import TagPatterns
@@ -17,8 +18,7 @@ class WritePolicy(enum.Enum):
     DENY = "DENY"
 
 
-@dataclass(frozen=True, slots=True)
-class OnceRule:
+class OnceRule(Struct, frozen=True):
     """Tags that meet ``tags`` are written once, but for those that are ``moving``.
 
     ``where`` names the rule for sentences: ``tags.main (shared.yaml line 31)``.
@@ -33,8 +33,7 @@ class OnceRule:
         return tag not in self.moving and self.tags.meets(tag)
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(Struct, frozen=True):
     """What decides on tags in one hosted repository."""
 
     policy: WritePolicy

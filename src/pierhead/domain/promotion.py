@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain.gates import Gate, StageBefore
 from pierhead.domain.names import RepositoryName, Tag
@@ -24,8 +25,7 @@ class Kind(enum.Enum):
     SUFFIX = "suffix"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One step. ``gates`` are those of the configuration, with the one that every stage behind the first has.
     ``follow``: what is attached to an image later goes there too."""
 
@@ -35,8 +35,7 @@ class Stage:
     follow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Train:
+class Train(Struct, frozen=True):
     """``pointer`` is the tag under which what a stage holds now can be pulled, None for none. ``suffixes`` of tags that
     are pushed to the first stage are promotions to a stage, by its name. ``wait`` in seconds is how long a promotion
     waits for approvals."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
@@ -26,8 +27,7 @@ _SHORT_ENTRIES_MAX: Final = 12
 _CREATED_NOTE: Final = "org.opencontainers.image.created"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """One end of the way. ``stage`` is empty for a repository that is none."""
 
     repository: str
@@ -39,8 +39,7 @@ class End:
         return {"repository": self.repository, "stage": self.stage or None}
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """``at`` in microseconds since 1970."""
 
     account: str
@@ -48,8 +47,7 @@ class Approval:
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
+class Promoted(Struct, frozen=True):
     """Instants in microseconds since 1970. ``before`` is what the target held, None if that was nothing; ``gates`` are
     verdicts as JSON objects."""
 

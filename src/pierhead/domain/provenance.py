@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 _PREFIX: Final = "org.opencontainers.image."
 _CHARACTERS_MAX: Final = 512
@@ -18,8 +19,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 _GITHUB: Final = "github.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the verified login of the job said, "" for what it did not. ``job`` is a URL where that is known."""
 
     how: str = ""
@@ -31,8 +31,7 @@ class Seen:
     user: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What an image says of itself, "" for what it does not. ``size`` is in bytes, all blobs that are known below it;
     ``platforms`` as `linux/arm64/v8`."""
 

@@ -6,8 +6,9 @@ Sources: OCI distribution specification ("Pushing a blob in chunks", "Listing Ta
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.refusals import (
@@ -26,8 +27,7 @@ _OFFSET_MAX: Final = 2**63 - 1
 _WHITESPACE: Final = " \t"
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """``count`` bytes from the offset ``start``; ``count`` is at least 1."""
 
     start: int
@@ -39,8 +39,7 @@ class Slice:
         return self.start + self.count - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """At most ``n`` entries, those that sort behind ``last`` (empty: from the beginning)."""
 
     n: int

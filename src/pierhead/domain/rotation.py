@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.secrets import fingerprint_of
 
 ADDRESSES_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Discreet, frozen=True):
     """``since`` is when it was first seen here; ``version`` and ``written`` are the source's."""
 
-    hashed: str = field(repr=False)
+    hashed: str
     since: int
     version: int = 0
     written: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """``source`` is the place that it was read from: nothing that one place said holds for another.
 
     ``rotated`` is when ``current`` took the place of ``previous``; ``addresses`` are those from which ``previous`` was

@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -31,8 +32,7 @@ def is_cluster_name(text: str) -> bool:
     return _CLUSTER.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """An image reference as it was written. ``host`` is host or host:port, "" for Docker Hub's short names."""
 
     host: str
@@ -62,8 +62,7 @@ def read_reference(text: str) -> Written | None:
     return None if not host and path in ("sha256", "sha512") else found
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True):
     """Containers of one workload that run one image. ``digest`` is the manifest's, if the runtime told it."""
 
     reference: str
@@ -104,8 +103,7 @@ def workload_of(pod: str, owner: tuple[str, str] | None, template_hash: str) -> 
     return f"{kind}/{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A repository of ours under a host:port: by its own port, or by path on the main one (``repository`` is None)."""
 
     repository: RepositoryName | None
@@ -147,8 +145,7 @@ class RunState(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Struct, frozen=True):
     """Containers of one workload, as one cluster reported them. ``tag`` is what the stage calls these bytes, or else
     the one that was asked for; ``reported`` in microseconds since 1970, ``stale`` if that is too long ago."""
 

@@ -7,8 +7,9 @@ between). What is not understood is no error: it asks for nothing, and nothing i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.access import Right, Rule, Rules
@@ -21,8 +22,7 @@ CATALOG: Final = "registry:catalog:*"
 _EVERYTHING: Final = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """One thing that was asked for. ``name`` is as the client calls the image, not yet parsed."""
 
     kind: str
@@ -35,8 +35,7 @@ class Scope:
         return self.kind == "registry" and self.name == "catalog"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """What a token allows on one image of one repository that is no group. ``row`` is the repository's row id: another
     repository that once bears the same name is another one."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
@@ -40,8 +41,7 @@ Verify = Callable[[bytes, bytes], bool]
 """(message, signature) -> whether it is good under the key that is trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """What may hold a signature: its content, and the signature that stands beside it in cosign's older form."""
 
     content: Descriptor

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.names import Tag
 from pierhead.domain.patterns import VERSION, Patterns, TagPatterns, is_version
@@ -35,8 +37,7 @@ class NoTags(Exception):
 _NONE: Final = Patterns(())
 
 
-@dataclass(frozen=True, slots=True)
-class TagRule:
+class TagRule(Struct, frozen=True):
     """What a pipeline has to be of (a branch, a merge request's source branch, a Git tag), and how its image is tagged.
 
     ``names`` hold placeholders, the most special first; ``moving`` are plain tags, which every later pipeline moves.
@@ -57,26 +58,26 @@ class TagRule:
         return TagPatterns(name if name == VERSION else PLACEHOLDER.sub("*", name) for name in self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class TagClass:
+class TagClass(Struct, frozen=True):
     """What the strategy makes of a tag: by which rule, and whether it moves."""
 
     rule: str
     moving: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(Struct, frozen=True, dict=True):
     """Rules in the order of asking: the first that fits a pipeline names its tags."""
 
     rules: tuple[TagRule, ...]
-    _moving: Mapping[str, TagClass] = field(init=False, repr=False, compare=False)
-    _lasting: Sequence[tuple[TagPatterns, TagClass]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        moving = {tag: TagClass(rule.name, moving=True) for rule in reversed(self.rules) for tag in rule.moving}
-        object.__setattr__(self, "_moving", moving)  # what lists of thousands of tags are told by is made once
-        object.__setattr__(self, "_lasting", [(rule.tags, TagClass(rule.name, moving=False)) for rule in self.rules])
+    @cached_property
+    def _moving(self) -> Mapping[str, TagClass]:
+        """Lists of thousands of tags are told by it, and by the next."""
+        return {tag: TagClass(rule.name, moving=True) for rule in reversed(self.rules) for tag in rule.moving}
+
+    @cached_property
+    def _lasting(self) -> Sequence[tuple[TagPatterns, TagClass]]:
+        return [(rule.tags, TagClass(rule.name, moving=False)) for rule in self.rules]
 
     @property
     def moving(self) -> frozenset[str]:
@@ -104,8 +105,7 @@ BUILT_IN: Final = Strategy(
 """Where nothing else is configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True):
     """What a job says of its pipeline. One of the three is set; ``short_sha`` and ``slug`` may be empty."""
 
     branch: str = ""

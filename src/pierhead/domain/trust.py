@@ -6,8 +6,9 @@ A claim is compared as text: a number by its digits, a truth as ``true`` or ``fa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.access import Rule
 from pierhead.domain.patterns import Patterns
@@ -49,8 +50,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One claim, by its names from the outside in, and what it has to be: one of ``values``, or met by ``like``."""
 
     path: Path
@@ -65,8 +65,7 @@ class Wanted:
         return any(text in self.values for text in said)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustRule:
+class TrustRule(Struct, frozen=True):
     """``rule`` for whoever's claims are all as ``wanted`` says. ``name`` is how sentences call it."""
 
     name: str

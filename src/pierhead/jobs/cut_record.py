@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.audit_cut import Cutting, cut_record
 from pierhead.domain import limits
@@ -14,8 +15,7 @@ from pierhead.ports.metadata.store import Store, Tx
 JOB: Final = "cut record"
 
 
-@dataclass(frozen=True, slots=True)
-class CutRecord:
+class CutRecord(Struct, frozen=True):
     """One process cuts at a time; ``holder`` is this one's name. ``keep`` and ``rest`` are in microseconds: a cut is
     begun when the oldest event is older than both together, so that not every step makes one of its own."""
 

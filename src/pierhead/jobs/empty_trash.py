@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.audit import PROGRAM, record
 from pierhead.domain import limits
@@ -15,8 +16,7 @@ from pierhead.ports.metadata.store import Store, Tx
 JOB: Final = "empty trash"
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyTrash:
+class EmptyTrash(Struct, frozen=True):
     """One process at a time; ``holder`` is this one's name. ``keep`` and ``lease`` in microseconds: how long what was
     deleted can be brought back, and how long blobs stay for clients that were told they are here."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.refusals import Unavailable
@@ -13,8 +14,7 @@ from pierhead.ports.metadata.store import Store, Tx
 JOB: Final = "end sessions"
 
 
-@dataclass(frozen=True, slots=True)
-class EndSessions:
+class EndSessions(Struct, frozen=True):
     """One process at a time; ``holder`` is this one's name, ``idle`` in microseconds."""
 
     store: Store

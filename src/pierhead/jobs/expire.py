@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.commits.expiry import Expiring, Removal, expire
 from pierhead.domain import limits
@@ -38,8 +40,7 @@ class Reading(Protocol):
     def report(self, fn: Callable[[Reports], T]) -> Awaitable[T]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """``size``: bytes that only this removal frees. ``stays``: why the manifest stays although the tag goes, "" if it
     goes. ``guarded``: why nothing of it may go, in spite of the rule. ``days``: pulls of the last 90 days by day."""
 
@@ -54,8 +55,7 @@ class Planned:
     guarded: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pull:
+class Pull(Struct, frozen=True):
     """Pulls on one day that would have found nothing under these rules."""
 
     repository: RepositoryName
@@ -66,8 +66,7 @@ class Pull:
     times: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """``size``: bytes that all removals free together. ``counted``: since when pulls are known, None if not yet."""
 
     going: Sequence[Planned]
@@ -203,8 +202,7 @@ def _words_of(one: Untagged) -> str:
     return "never pulled" if one.pulled is None else "last pulled long ago"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What a run did: removals, and those that had to stay after all."""
 
     removed: int
@@ -212,8 +210,7 @@ class Done:
     left: int = 0
 
 
-@dataclass(slots=True)
-class Expiry:
+class Expiry(Struct):
     """The rules in force, for the loop and for whoever asks. One process carries out at a time; ``holder`` is this
     one's name. ``keep``, ``lease`` and ``every`` in microseconds. ``before`` writes what was pulled and is not yet
     known."""

@@ -3,8 +3,9 @@ writes it down."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.promotion import expire
 from pierhead.domain import limits
@@ -16,8 +17,7 @@ from pierhead.ports.metadata.store import Store, Tx
 JOB: Final = "expire promotions"
 
 
-@dataclass(frozen=True, slots=True)
-class ExpirePromotions:
+class ExpirePromotions(Struct, frozen=True):
     """One process at a time; ``holder`` is this one's name."""
 
     store: Store

@@ -3,7 +3,7 @@ little older, and no rule removes what is only seconds too old."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.domain.refusals import Unavailable
 from pierhead.jobs.loop import Failed, Idle, Outcome
@@ -11,8 +11,7 @@ from pierhead.ports.metadata.store import Store
 from pierhead.repositories.pulls import Pulls
 
 
-@dataclass(frozen=True, slots=True)
-class KeepPulls:
+class KeepPulls(Struct, frozen=True):
     """A step of a loop of every process, and what the last one of a process does."""
 
     store: Store

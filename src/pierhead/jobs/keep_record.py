@@ -12,9 +12,10 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.audit import Happened, record_happened
 from pierhead.domain import limits
@@ -33,8 +34,7 @@ _SECOND: Final = 1_000_000
 log = logging.getLogger("pierhead")
 
 
-@dataclass(slots=True)
-class _Repeat:
+class _Repeat(Struct):
     """``times`` counts those that were not told one by one."""
 
     kind: str

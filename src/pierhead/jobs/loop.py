@@ -11,29 +11,27 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS_MAX: Final = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Worked:
+class Worked(Struct, frozen=True):
     """``what`` in plain words with its counts, for the log; ``more`` if the next step would find work at once."""
 
     what: str
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Struct, frozen=True):
     """There was nothing to do, or another process does it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The world got in the way (disk full, database busy); the next step tries again. ``why`` in plain words."""
 
     why: str

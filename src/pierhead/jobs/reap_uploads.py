@@ -7,8 +7,9 @@ A session is idle when it was begun, and its file last written, longer ago than 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.upload import forget_idle
 from pierhead.domain import limits
@@ -22,8 +23,7 @@ from pierhead.repositories.sessions import Sessions
 JOB: Final = "reap uploads"
 
 
-@dataclass(frozen=True, slots=True)
-class ReapUploads:
+class ReapUploads(Struct, frozen=True):
     """One process reaps at a time; ``holder`` is this one's name. ``idle`` and ``term`` are in microseconds."""
 
     store: Store

@@ -8,8 +8,9 @@ generation, which the old one's deletion cannot touch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.reclaim import Reviewed, forget_blobs, review_blobs
 from pierhead.domain import limits
@@ -24,8 +25,7 @@ from pierhead.ports.metadata.values import BlobRow, Reclaimable
 JOB: Final = "reclaim"
 
 
-@dataclass(frozen=True, slots=True)
-class Reclaim:
+class Reclaim(Struct, frozen=True):
     """One process reclaims at a time; ``holder`` is this one's name, unlike any other's. Times in microseconds.
 
     ``term`` is how long the others wait for a process that has stopped to answer. It guards against work done twice,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.jobs.loop import Failed, Idle, Outcome, Worked
 from pierhead.ports.blobs import StoreFailed
@@ -17,8 +18,7 @@ from pierhead.ports.fills import FillStore
 from pierhead.ports.upstream import Circuit, Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeUpstreams:
+class ProbeUpstreams(Struct, frozen=True):
     """``upstreams`` gives those that there are now: repositories come and go while the program runs."""
 
     upstreams: Callable[[], Sequence[Upstream]]
@@ -35,8 +35,7 @@ class ProbeUpstreams:
         return Worked(f"{', '.join(back)} answers again") if back else Idle()
 
 
-@dataclass(frozen=True, slots=True)
-class CleanFills:
+class CleanFills(Struct, frozen=True):
     """Begins at the start, and is repeated now and then: other worker processes may die later."""
 
     fills: FillStore

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.blob import adopt_orphan
 from pierhead.domain import limits
@@ -26,8 +27,7 @@ from pierhead.ports.metadata.values import BlobState
 JOB: Final = "scrub"
 
 
-@dataclass(frozen=True, slots=True)
-class Scrub:
+class Scrub(Struct, frozen=True):
     """One process scrubs at a time; ``holder`` is this one's name. ``orphan_age`` and ``term`` are in microseconds."""
 
     store: Store
@@ -86,8 +86,7 @@ class Scrub:
         return row is None or row.generation != orphan.generation
 
 
-@dataclass(frozen=True, slots=True)
-class CheckDatabase:
+class CheckDatabase(Struct, frozen=True):
     """Reads the database through, after a start and then once in a while; writes are refused if it is damaged.
 
     Of workers that start together one does it: the others find the job taken. ``term`` is in microseconds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.commits.audit import PROGRAM, record
 from pierhead.domain.refusals import Unavailable
@@ -10,8 +10,7 @@ from pierhead.jobs.loop import Failed, Idle, Outcome, Worked
 from pierhead.ports.metadata.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class TendReserve:
+class TendReserve(Struct, frozen=True):
     """A step of a loop."""
 
     store: Store

@@ -12,8 +12,9 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pierhead.commits.damage import lose_blob
 from pierhead.domain import limits
@@ -33,8 +34,7 @@ _DAMAGED: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Doubts:
+class Doubts(Struct):
     """Digests whose bytes somebody could not read whole: they are looked at before all others, and at once."""
 
     waiting: dict[Digest, None] = field(default_factory=dict)
@@ -54,8 +54,7 @@ class Doubts:
         return taken
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyBlobs:
+class VerifyBlobs(Struct, frozen=True):
     """One process verifies at a time; ``holder`` is this one's name. ``period`` and ``term`` are in microseconds."""
 
     store: Store

@@ -15,22 +15,21 @@ Traps for whoever writes an adapter:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.ports.landed import Landed as Landed
 
 
-@dataclass(frozen=True, slots=True)
-class SendBytes:
+class SendBytes(Struct, frozen=True):
     """A small blob, whole."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendFile:
+class SendFile(Struct, frozen=True):
     """A blob as a file of this machine, ``size`` bytes long. Its length may be checked against the row at opening."""
 
     path: str
@@ -40,8 +39,7 @@ class SendFile:
 Delivery = SendBytes | SendFile
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """What ``scan`` finds: a stored blob or the remains of one."""
 
     digest: Digest

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
+from pierhead.domain.discreet import Discreet
 
 ID_TOKEN_NAME: Final = "oidc"
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
@@ -18,12 +20,11 @@ ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Discreet, frozen=True):
     """A name and a password as a client sent them; never shown."""
 
     name: str
-    password: str = field(repr=False)
+    password: str
 
     @property
     def is_id_token(self) -> bool:
@@ -31,20 +32,17 @@ class Credential:
         return self.name == ID_TOKEN_NAME and _JWT.fullmatch(self.password) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class NotMine:
+class NotMine(Struct, frozen=True):
     """This source knows nothing of such a credential."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wrong:
+class Wrong(Struct, frozen=True):
     """The credential is this source's and does not hold; ``why`` is a sentence that a client may read."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """Somebody whose credential may be remembered for ``seconds`` at most; not at all if they are 0 or less.
 
     With ``still``, it holds as long as that gives somebody, which is asked at each request: for a credential that may
@@ -101,8 +99,7 @@ class Passwords(Protocol):
         """Whether ``hashed`` was made of ``password``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """An account that may sign in. ``stamp`` is another one as soon as its password is, or the account is another."""
 
     principal: Principal
@@ -114,8 +111,7 @@ class People(Protocol):
         """Who signed in once, as they are now; None for an account that is gone or disabled."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOn:
+class SignedOn(Struct, frozen=True):
     """Whom a provider vouches for: ``subject`` is theirs for ever, ``name`` may change; ``groups`` as it names them."""
 
     subject: str

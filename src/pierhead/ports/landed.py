@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Struct, frozen=True):
     """Bytes that are durable: in the store under ``generation``, or, if small, in ``body`` for the row to carry."""
 
     digest: Digest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class PublicKey(Protocol):
@@ -12,8 +13,7 @@ class PublicKey(Protocol):
         """Whether the signature over the message is good; what is no signature is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFiles:
+class KeyFiles(Struct, frozen=True):
     """What files held: keys, and clauses about those that hold none, such as ``cosign.pub holds a private key``."""
 
     keys: Sequence[PublicKey]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class PublicHalf:
+
+class PublicHalf(Struct, frozen=True):
     """``id`` is SHA-256 of the key as DER, in hexadecimal digits; ``created`` in microseconds since 1970; ``pem`` what
     others verify with. ``signs`` if it is the one that signs now."""
 

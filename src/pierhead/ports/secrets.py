@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct, field
+
 from pierhead.domain.access import Principal
+from pierhead.domain.discreet import Discreet
 
 
-@dataclass(frozen=True, slots=True)
-class SecretText:
+class SecretText(Discreet, frozen=True):
     """A password as its source has it. ``version`` and ``written`` (microseconds since 1970) tell an answer that is
     older than another; both are 0 where a source has no versions."""
 
-    text: str = field(repr=False)
+    text: str
     version: int = 0
     written: int = 0
 
@@ -71,8 +72,7 @@ class RotatedPasswords(Protocol):
         """``principal``, with which of the passwords was used in its ``through``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What people may know of a password that is kept at ``source``. ``problem`` says why it cannot be read; it
     continues a sentence. ``since`` is when the current one was first seen. ``old`` is the fingerprint of the one before
     as long as that is taken: it was ``rotated`` out, is taken ``until``, and was used from ``addresses`` since, last at

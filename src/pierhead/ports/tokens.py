@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from pierhead.domain.access import Rules
 from pierhead.domain.scopes import Access
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """What a token says. Instants are whole seconds since 1970: it holds from ``starts`` on and no more at ``ends``.
 
     ``catalog``: lists of images were asked for. ``rules`` is None for an account of ours, whose rules are found by its
@@ -32,8 +32,7 @@ class Claims:
     made: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(Struct, frozen=True):
     """A token that does not hold; ``why`` is a sentence that a client may read, and repeats nothing of the token."""
 
     why: str

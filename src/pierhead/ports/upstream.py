@@ -21,16 +21,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.names import ImageName, Reference, Tag
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSettings:
+class UpstreamSettings(Discreet, frozen=True):
     """Which registry, and how patient to be. Times are seconds, rates bytes per second.
 
     ``url`` is ``http(s)://host[:port][/prefix]`` without ``/v2``. ``allow_private`` names what the upstream may lead to
@@ -40,7 +41,7 @@ class UpstreamSettings:
 
     url: str
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     ca: str | None = None
     allow_private: tuple[str, ...] = ()
     any_address: bool = True
@@ -66,8 +67,7 @@ class UpstreamSettings:
     fetches_at_once: int = limits.UPSTREAM_FETCHES_AT_ONCE
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamManifest:
+class UpstreamManifest(Struct, frozen=True):
     """``digest`` was computed here over ``body``; after a HEAD, ``body`` is None and ``digest`` what the upstream said.
 
     The bytes are not parsed: whether they are a manifest is for ``domain.manifest`` to say.
@@ -79,8 +79,7 @@ class UpstreamManifest:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """A definite no of the upstream; ``why`` is for the log."""
 
     why: str
@@ -109,8 +108,7 @@ class Circuit(enum.Enum):
     HALF_OPEN = "half_open"
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Struct, frozen=True):
     """Docker Hub's ``ratelimit-*`` headers as last seen. ``source`` is an address, or the account's id."""
 
     limit: int | None
@@ -121,8 +119,7 @@ class RateLimit:
     """Microseconds since 1970."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamState:
+class UpstreamState(Struct, frozen=True):
     """What status and metrics show. Instants are microseconds since 1970."""
 
     circuit: Circuit

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.domain import limits
 from pierhead.domain.access import BUILT_IN_ROLES, Principal, Rules, rules_of
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.names import RepositoryName
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.clock import Clock
@@ -40,8 +43,7 @@ class Origin(enum.Enum):
         return "an account of the configuration file" if self is Origin.FILE else "an account made over REST"
 
 
-@dataclass(frozen=True, slots=True)
-class FileAccount:
+class FileAccount(Struct, frozen=True):
     """An account of the configuration file, or ``admin``. ``disabled`` if its secret cannot be had."""
 
     name: str
@@ -50,8 +52,7 @@ class FileAccount:
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Discreet, frozen=True):
     """``row`` is there for an account that was made over REST. ``principal`` has the rules of ``roles``, those that
     there are; it is the same object until one of them changes."""
 
@@ -59,7 +60,7 @@ class Account:
     roles: tuple[str, ...]
     origin: Origin
     disabled: bool
-    row: AccountRow | None = field(default=None, repr=False)
+    row: AccountRow | None = None
 
     @property
     def name(self) -> str:
@@ -67,8 +68,7 @@ class Account:
         return self.principal.name
 
 
-@dataclass(frozen=True, slots=True)
-class FileKnows:
+class FileKnows(Struct, frozen=True):
     """What the configuration file says of accounts and roles. ``later_stages`` are filled by promotion."""
 
     accounts: Mapping[str, FileAccount] = field(default_factory=dict)
@@ -79,8 +79,7 @@ class FileKnows:
 Changed = Callable[[Collection[str]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """What is needed to change accounts. ``password_of`` gives an account's Argon2 hash, None without a password;
     ``rotations`` knows of passwords that are kept elsewhere."""
 

@@ -6,8 +6,9 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import limits
 from pierhead.domain.digest import Descriptor, Digest
@@ -22,8 +23,7 @@ from pierhead.repositories.parts import Parts
 CONFIG_BYTES_MAX: Final = 4 * limits.MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Whereabouts(Struct, frozen=True):
     """Bytes of an image, and an image that was given them."""
 
     repository: RepositoryName
@@ -31,8 +31,7 @@ class Whereabouts:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     annotations: Mapping[str, str]
     platforms: tuple[str, ...]
     config: BlobRow | None

@@ -7,7 +7,8 @@ leads it; the others, and other images that want the same digest, follow (``port
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.commits.blob import Place, adopt_blob
 from pierhead.domain import limits
@@ -26,8 +27,7 @@ from pierhead.repositories.landing import is_intact, land_fill
 _PAUSE_SECONDS = 0.01
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What was fetched for one proxy since the start: bytes of blobs, and answers that were no good."""
 
     bytes_fetched: int = 0
@@ -35,8 +35,7 @@ class Tally:
     running: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """``size`` is what a cached manifest of the image says, None if none names the blob.
 
     Such a manifest is the upstream's word that the image has the blob. Without it the upstream is asked first.

@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import or_
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from pierhead.domain.access import Principal, Right
 from pierhead.domain.digest import Digest
@@ -46,8 +47,7 @@ _PLANS_MAX: Final = 256
 _IMAGE_PLANS_MAX: Final = 2_048
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """Local members next to each other. ``rank`` is the place of each in the order."""
 
     ids: Members
@@ -58,8 +58,7 @@ class _Run:
         return hits[0] if len(hits) == 1 else min(hits, key=lambda hit: self.rank[hit.repository])
 
 
-@dataclass(frozen=True, slots=True)
-class _Remote:
+class _Remote(Struct, frozen=True):
     """A proxy, with the reserves of every group through which it is reached here."""
 
     proxy: Caching
@@ -70,8 +69,7 @@ class _Remote:
         return any(reserve.holds(image) for reserve in self.reserves)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Struct, frozen=True):
     """Who is asked for an account, in order, and all the local ones together."""
 
     steps: tuple[_Run | _Remote, ...]

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from pierhead.domain.access import Principal
 from pierhead.domain.digest import Digest
@@ -17,8 +18,7 @@ from pierhead.ports.blobs import Delivery
 from pierhead.ports.metadata.values import RepositoryId, StoredManifest
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A manifest and the member that has it. ``stale`` says why it may be out of date (text of ``Warning: 110``)."""
 
     member: RepositoryName
@@ -26,8 +26,7 @@ class Found:
     stale: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What is known of a manifest whose bytes are not here: enough to answer HEAD."""
 
     member: RepositoryName
@@ -36,8 +35,7 @@ class Head:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """A definite no. ``image_known`` tells whether anything is kept under the image's name."""
 
     image_known: bool = False
@@ -46,8 +44,7 @@ class Missing:
 MISSING = Missing()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
+class StoredBlob(Struct, frozen=True):
     """A blob that is here."""
 
     member: RepositoryName
@@ -62,8 +59,7 @@ class BlobSource(Protocol):
         """``count`` bytes from ``start``, as they come; the last are withheld until the digest is right."""
 
 
-@dataclass(frozen=True, slots=True)
-class ComingBlob:
+class ComingBlob(Struct, frozen=True):
     """A blob that is being fetched; its bytes can be sent meanwhile."""
 
     member: RepositoryName
@@ -71,8 +67,7 @@ class ComingBlob:
     source: BlobSource
 
 
-@dataclass(frozen=True, slots=True)
-class TagList:
+class TagList(Struct, frozen=True):
     """One page, sorted, without doubles; ``left_out`` names members that could not be asked, with the reason."""
 
     tags: Sequence[Tag]
@@ -80,15 +75,13 @@ class TagList:
     left_out: Sequence[str] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class ImageList:
+class ImageList(Struct, frozen=True):
     images: Sequence[ImageName]
     more: bool
     left_out: Sequence[str] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class ReferrerList:
+class ReferrerList(Struct, frozen=True):
     """``listed`` are descriptors as JSON objects, as the specification's answer wants them.
 
     ``after`` is what to ask for the next page with, 0 if there is none.

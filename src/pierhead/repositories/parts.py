@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.ports.blobs import BlobStore
 from pierhead.ports.clock import Clock, Entropy
@@ -10,8 +10,7 @@ from pierhead.ports.metadata.store import Store
 from pierhead.repositories.sessions import Sessions
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """``lease`` is in microseconds: how long a blob stays for a client that was told it is here. ``keep_deleted`` too:
     how long what was deleted can be brought back."""
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.blob import Place
 from pierhead.commits.cache_entry import CachePlace, keep_manifest, note_tag
@@ -52,8 +53,7 @@ _SECOND: Final = 1_000_000
 _KEPT_SHOWN_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class CacheSettings:
+class CacheSettings(Struct, frozen=True):
     """Times in seconds. ``library``: names of one word are asked for as ``library/NAME``."""
 
     fresh_for: float
@@ -61,8 +61,7 @@ class CacheSettings:
     library: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyStatus:
+class ProxyStatus(Struct, frozen=True):
     """Counts since the start. A hit asked the upstream nothing; ``stale`` are answers that said they were.
 
     ``bad_answers`` are blobs that came otherwise than announced; the upstream's own state counts the rest.

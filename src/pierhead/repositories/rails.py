@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.commits.promotion_plan import resolve
 from pierhead.commits.promotion_values import End, Move, OnDone, RolesOf, nobody
@@ -20,8 +22,7 @@ def _nothing(account: str) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rails:
+class Rails(Struct, frozen=True):
     """``ids`` are the hosted repositories of the configuration. ``on_done`` is told of each promotion within its
     transaction, and may add manifests to it."""
 

@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain import limits, rotation
 from pierhead.domain.access import Principal
@@ -34,8 +36,7 @@ def note_of(account: str) -> str:
     return f"password.{account}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """``hashed`` makes the hash of an account's password, always the same; it raises SecretGone for a text that can be
     no password. ``key`` is this process's own. ``changed`` is told whose password is not what it was."""
 

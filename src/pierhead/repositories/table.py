@@ -6,7 +6,9 @@ The table is a value: it is replaced whole when the configuration changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
@@ -22,8 +24,7 @@ from pierhead.repositories.pulls import Pulls
 from pierhead.repositories.rails import Rails
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One repository as the configuration has it.
 
     ``external`` is host:port of its own port as people reach it, None without one. ``members`` are a group's.
@@ -64,8 +65,7 @@ class Entry:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """A repository with content of its own that is reached through a group, and what the groups above it reserve."""
 
     entry: Entry

@@ -7,8 +7,9 @@ import contextlib
 import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
+
+from msgspec import Struct
 
 from pierhead.adapters.files.layout import Layout
 from pierhead.domain import limits
@@ -111,8 +112,7 @@ class Health:
         return StoreFailed(message, full=error.errno in _FULL)
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """Handed to everything in this folder."""
 
     layout: Layout

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.adapters.files.ground import Ground
 from pierhead.adapters.files.part import Identity, Part, create, identity, is_open_upload, lock, names, open_again
@@ -21,8 +22,7 @@ _TRIES: Final = 8
 _TOO_LATE: Final = "another request has begun the same upload meanwhile"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """What this process knows of an upload that it has let go."""
 
     algorithm: str

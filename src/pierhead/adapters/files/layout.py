@@ -18,9 +18,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain.digest import ALGORITHMS, Digest
 
@@ -92,8 +93,7 @@ def lock_folder(root: Path) -> int:
     return handle
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Composes paths; the text of ids and digests is checked here a last time, as no path may leave the folder."""
 
     root: str

@@ -7,12 +7,12 @@ shared secret among these algorithms, and a public key never serves as one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import ManifestInvalid
 from pierhead.domain.strict_json import Document, decode
 
@@ -31,12 +31,11 @@ class KeysUnreadable(Exception):
     """``args[0]`` goes on after "the set of keys "."""
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(Discreet, frozen=True):
     """``model`` is joserfc's name of the only algorithm that it is used with."""
 
     model: str
-    key: Key = field(repr=False)
+    key: Key
 
 
 KeySet = Mapping[tuple[str, str], SigningKey]

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.adapters.oidc.keys import KeySet, KeysUnreadable, SigningKey, read_keys
 from pierhead.domain.refusals import Unavailable
@@ -27,8 +28,7 @@ class Unreachable(Exception):
     """``args[0]`` says what was asked and what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """In seconds: ``fresh`` is how long keys are used unasked, ``between`` how long after a question the next one may
     follow, ``first`` the same while there are no keys at all."""
 

@@ -11,15 +11,17 @@ import hmac
 import logging
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
+
+from msgspec import Struct
 
 from pierhead.adapters.oidc import fetch
 from pierhead.adapters.oidc.asking import Refused, ask
 from pierhead.adapters.oidc.ring import KeyRing, Pace, Unreachable
 from pierhead.adapters.oidc.token import NotAccepted, Token, check, read, verify
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import SignOnRefused, Unavailable, shown
 from pierhead.domain.strict_json import Document
 from pierhead.ports.clock import Clock
@@ -35,8 +37,7 @@ _GROUPS_MAX: Final = 1_000
 _TOKEN_PARTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Discreet, frozen=True):
     """What the configuration says; ``name`` is the provider's for sentences; without ``secret`` it is public."""
 
     issuer: str
@@ -45,12 +46,11 @@ class Client:
     scopes: tuple[str, ...]
     name_claim: str
     groups_claim: str
-    secret: str | None = field(default=None, repr=False)
+    secret: str | None = None
     ca: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True):
     """Where the provider is asked, as it says itself; empty strings for what it does not offer."""
 
     authorization: str

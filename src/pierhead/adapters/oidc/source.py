@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.adapters.oidc.ring import KeyRing
 from pierhead.adapters.oidc.token import NotAccepted, Token, check, read, verify
@@ -31,8 +32,7 @@ _TOLD: Final[Mapping[str, tuple[str, ...]]] = {
 _GITHUB: Final = "https://token.actions.githubusercontent.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """One issuer that is trusted. ``where`` is its key in the config, for sentences; ``url`` its `iss`, exactly."""
 
     name: str

@@ -9,13 +9,13 @@ from __future__ import annotations
 import binascii
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
 from pierhead.adapters.oidc.keys import MODELS, SigningKey
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import ManifestInvalid, shown
 from pierhead.domain.strict_json import Document, decode
 
@@ -35,15 +35,14 @@ class NotAccepted(Exception):
         self.about = about
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Discreet, frozen=True):
     """What a token says of itself; nothing of it is proved before ``verify``."""
 
     algorithm: str
     key_id: str
-    claims: Document = field(repr=False)
-    signed: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    claims: Document
+    signed: bytes
+    signature: bytes
 
     @property
     def issuer(self) -> object:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from pierhead.domain.access import Principal
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import Unavailable
 from pierhead.ports.identity import Credential, NotMine, Wrong
 from pierhead.ports.secrets import RotatedPasswords
@@ -27,14 +27,13 @@ NOBODYS: Final = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 """A hash that no known password fits, and that costs what hashes made here cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordAccount:
+class PasswordAccount(Discreet, frozen=True):
     """``hashed`` is an Argon2 hash in PHC form, None for an account that is disabled.
     ``renewed`` is asked at each check, for a hash that others may change; None from it leaves ``hashed`` in force.
     ``rotated`` has the hashes instead, of a password that is kept elsewhere."""
 
     principal: Principal
-    hashed: str | None = field(default=None, repr=False)
+    hashed: str | None = None
     renewed: Callable[[], Awaitable[str | None]] | None = None
     rotated: RotatedPasswords | None = None
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Ecdsa:
+class Ecdsa(Struct, frozen=True):
     """Signatures are DER (RFC 3279)."""
 
     key: ec.EllipticCurvePublicKey
@@ -26,8 +24,7 @@ class Ecdsa:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Ed25519:
+class Ed25519(Struct, frozen=True):
     """RFC 8032, over the message itself."""
 
     key: Ed25519PublicKey
@@ -41,8 +38,7 @@ class Ed25519:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Rsa:
+class Rsa(Struct, frozen=True):
     """RSASSA-PKCS1-v1_5 (RFC 8017)."""
 
     key: RSAPublicKey

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
+from msgspec import Struct, field
 
 from pierhead.adapters.sqlite.connect import DatabaseRefused, belongs_here
 from pierhead.ports.metadata.audit import RecordHead
@@ -31,8 +31,7 @@ _ROWS: Final = (
 _GENESIS: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """``what`` is ``altered``, ``missing``, ``clock``, ``cut off`` or ``head``; ``says`` a sentence."""
 
     seq: int
@@ -40,8 +39,7 @@ class Problem:
     says: str
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(Struct):
     """``problems`` holds the first hundred; ``wrong`` counts all of them."""
 
     rows: int = 0

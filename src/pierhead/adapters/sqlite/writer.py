@@ -19,13 +19,13 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import apsw
+from msgspec import Struct
 
 from pierhead.adapters.sqlite.connect import connect
 from pierhead.adapters.sqlite.reserve import ROOM_TIMES, Reserve
@@ -45,8 +45,7 @@ _log = logging.getLogger("pierhead")
 _BUSY: Final = (apsw.BusyError, apsw.LockedError)
 
 
-@dataclass(slots=True)
-class _Operation(Generic[T]):
+class _Operation(Struct, Generic[T]):
     fn: Callable[[Tx], T]
     durable: bool
     brief: bool

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _VALUE_CHARACTERS_MAX: Final = 4096
 _CHALLENGES_MAX: Final = 8
@@ -16,8 +17,7 @@ _BETWEEN: Final = re.compile(r"[ \t,]*")
 _OTHER: Final = re.compile(r"[^\s,]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """``scheme`` and the names of ``parameters`` in lower case."""
 
     scheme: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import aiohttp
+from msgspec import Struct, field
 from yarl import URL
 
 from pierhead.adapters.upstream.connections import Connections
@@ -25,8 +25,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SHORT_BYTES_MAX: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """``wanted`` is the scope of the token that it will need. ``passed`` are statuses that the asker judges itself."""
 
     method: str
@@ -37,8 +36,7 @@ class Question:
     passed: frozenset[int] = field(default_factory=frozenset)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """``at_home``: nobody but the upstream itself, at its own address, took part in it."""
 
     response: aiohttp.ClientResponse

@@ -12,14 +12,15 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
 from yarl import URL
 
 from pierhead.adapters.upstream.challenge import Challenge, choose, parse_challenges
 from pierhead.adapters.upstream.redirects import realm_of
 from pierhead.adapters.upstream.troubles import Trouble, bad
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import shown
 from pierhead.ports.clock import Clock
 
@@ -32,16 +33,14 @@ _LIFE_USED: Final = 0.9
 _REFUSED_SECONDS: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenAnswer(Struct, frozen=True):
     """What a token service said, its body capped."""
 
     status: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """What goes into ``Authorization``. ``granted``: a token, so that its refusal is about what was asked for."""
 
     header: str
@@ -51,17 +50,15 @@ class Credential:
         return f"Credential(granted={self.granted})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Struct, frozen=True):
     generation: int
     realm: str
     service: str
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    text: str = field(repr=False)
+class _Token(Discreet, frozen=True):
+    text: str
     until: float
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.adapters.vault.exchange import Answer, Exchange, slow
 from pierhead.adapters.vault.sign_in import SignIn, Way, unready
@@ -19,8 +20,7 @@ _GIVE_BACK_SECONDS: Final = 1.0
 _NOT_LET: Final = "Vault does not let Pierhead read it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultSettings:
+class VaultSettings(Struct, frozen=True, kw_only=True):
     """``seconds``: the longest that one reading takes, signing in included."""
 
     url: str

@@ -7,7 +7,6 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from yarl import URL
 
 import pierhead
 from pierhead.domain import limits
+from pierhead.domain.discreet import Discreet
 from pierhead.domain.refusals import shown
 from pierhead.ports.secrets import SecretAway
 
@@ -26,8 +26,7 @@ _LINE_BYTES_MAX: Final = 16 * 1024
 _KEEPALIVE_SECONDS: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Answer:
+class Answer(Discreet, frozen=True):
     """``body`` is {} where there is none. No repr: it holds tokens and secrets."""
 
     status: int

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from pierhead.adapters.vault.exchange import Answer, Exchange
+from pierhead.domain.discreet import Discreet
 from pierhead.ports.clock import Clock
 from pierhead.ports.secrets import SecretAway
 
@@ -21,15 +24,13 @@ _NOT_IN: Final = "Vault does not let Pierhead in"
 _TOKEN: Final = re.compile(r"[!-~]{1,16384}")
 
 
-@dataclass(frozen=True, slots=True)
-class GivenToken:
+class GivenToken(Struct, frozen=True):
     """A token that somebody else takes care of, such as an agent of Vault; renewed if it may be."""
 
     token: Reader
 
 
-@dataclass(frozen=True, slots=True)
-class AppRole:
+class AppRole(Struct, frozen=True):
     """``mount`` is where it is enabled: auth/``mount``."""
 
     role_id: Reader
@@ -37,8 +38,7 @@ class AppRole:
     mount: str = "approle"
 
 
-@dataclass(frozen=True, slots=True)
-class Jwt:
+class Jwt(Struct, frozen=True):
     """JWT logins and those of Kubernetes: the same call at another mount."""
 
     role: str
@@ -49,11 +49,10 @@ class Jwt:
 Way = GivenToken | AppRole | Jwt
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(Discreet, frozen=True):
     """``renew_at`` and ``ends`` by the monotonic clock; ``life`` in seconds, 0 for a token without end."""
 
-    text: str = field(repr=False)
+    text: str
     life: float
     renewable: bool
     renew_at: float
@@ -104,7 +103,7 @@ class SignIn:
         if answer.status != 200 or not life:
             return False
         now = self._clock.monotonic()
-        held.renew_at, held.ends = now + life * _RENEW_AT, now + life
+        self._held = replace(held, renew_at=now + life * _RENEW_AT, ends=now + life)
         return isinstance(self._way, GivenToken) or life >= held.life / 2
 
     async def _new(self) -> _Held:

@@ -8,8 +8,9 @@ Faces know this file and nothing of the HTTP server behind it. A handler takes a
 import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from pierhead.faces.door.tap import Tap
 
@@ -35,8 +36,7 @@ class TooLarge(Exception):
     """The body is longer than the caller of :meth:`Ask.body` accepts."""
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """An answer whose body is in memory.
 
     ``headers`` must not hold Content-Length, Transfer-Encoding, Connection, Date or Server: the door writes those
@@ -52,8 +52,7 @@ class Answer:
     close: bool = False
 
 
-@dataclass(slots=True)
-class FileSlice:
+class FileSlice(Struct):
     """``count`` bytes of a file from ``offset``. The door opens a path itself; a file descriptor is handed over
     and the door closes it, whatever happens. A file that turns out shorter cuts the connection, so that no client
     takes the part for the whole.
@@ -70,8 +69,7 @@ class FileSlice:
     what: object = None
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(Struct):
     """Pieces of a body that are sent as they come. ``length`` in bytes, or None for chunked encoding.
 
     The head is sent with the first piece (an empty piece sends the head alone), so an iterator that fails before

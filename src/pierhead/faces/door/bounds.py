@@ -1,10 +1,9 @@
 """What a connection may cost: sizes, deadlines, and how many there may be."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Limits of a port. Seconds, bytes, or counts, as the names say.
 
     A connection that says nothing, or does not finish the head of its first request, is closed after

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from msgspec import Struct
 
 from pierhead.domain.names import RepositoryName
 from pierhead.faces.door.ask import Ask
@@ -12,8 +13,7 @@ from pierhead.faces.door.ask import Ask
 Network = IPv4Network | IPv6Network
 
 
-@dataclass(slots=True)
-class Connector:
+class Connector(Struct):
     """The label of a port. ``repository`` is None for the main port, where images are named REPOSITORY/IMAGE.
 
     ``external`` is host:port as people reach it, for sentences; it may change while the port stays open.

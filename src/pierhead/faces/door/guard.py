@@ -12,9 +12,10 @@ import hashlib
 from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
@@ -48,16 +49,14 @@ class LoginObserver(Protocol):
     def wrong(self, ask: Ask, place: str, name: str, refusal: Refusal) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class _Tries:
+class _Tries(Struct, eq=False):
     """Failed logins to one account from one place, with those that are being checked: many at once are no way round."""
 
     until: float
     count: int = 0
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(Struct):
     """A credential that is checked once for all who sent it. ``tries`` by the keyed hash of account and place."""
 
     outcome: asyncio.Future[Checked | str]

@@ -1,12 +1,12 @@
 """What the connections of one port have in common, and what they tell the HTTP server."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from logging import Logger
 from traceback import format_tb
 from typing import Final, cast
 
 from aiohttp import web
+from msgspec import Struct, field
 
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.bounds import Room, Settings
@@ -34,8 +34,7 @@ KEEP: Final = cast(web.StreamResponse, Done(True))
 CLOSE: Final = cast(web.StreamResponse, Done(False))
 
 
-@dataclass(slots=True)
-class Shared:
+class Shared(Struct):
     """What all connections of a port have in common."""
 
     settings: Settings

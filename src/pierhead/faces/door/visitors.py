@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain import limits
 from pierhead.domain.access import Principal
@@ -29,8 +31,7 @@ _SECRET_BYTES: Final = 32
 _SECRET_CHARACTERS: Final = 43
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(Struct, frozen=True):
     """``token`` goes into every form and every request of a script, to show that a page of ours sends it."""
 
     who: Principal
@@ -38,8 +39,7 @@ class Visitor:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRules:
+class SessionRules(Struct, frozen=True):
     """How sessions are kept, as the configuration says: times in seconds, ``external_url`` for cookies and origins."""
 
     external_url: str

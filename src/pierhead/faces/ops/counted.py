@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain.names import RepositoryName
 from pierhead.faces.ops.meter import Cell, Key, Meter
@@ -15,8 +16,7 @@ from pierhead.ports.upstream import Circuit, UpstreamState
 from pierhead.repositories.proxy import ProxyStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What does not come from the meter, read at one moment. ``commits`` are (commits, writes in them); ``dropped``
     are lines by log; ``events_lost`` got into no record; ``old_passwords`` are logins with one that was changed."""
 
@@ -31,8 +31,7 @@ class Reading:
     old_passwords: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """``refusals`` are (reason, repository, method, how many); ``lag`` is in seconds."""
 
     cells: Sequence[tuple[Key, Cell]]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, cast
+
+from msgspec import Struct, field
 
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.front import HEALTH_PATHS
@@ -45,8 +46,7 @@ Key = tuple[str, str, int, str]
 """Route, method, status, repository ("" where none was named)."""
 
 
-@dataclass(slots=True)
-class Cell:
+class Cell(Struct):
     """Requests with the same key."""
 
     requests: int = 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from pierhead.actions.measure_storage import StorageGauge
 from pierhead.domain import limits
@@ -35,8 +36,7 @@ ITEMS_MAX: Final = limits.PAGE_ITEMS_MAX
 _PARAMETERS_MAX: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True):
     """A port: host:port where it listens and as people reach it. ``repository`` is None for the main one."""
 
     repository: RepositoryName | None
@@ -87,8 +87,7 @@ class Server(Protocol):
     def listening(self) -> Sequence[Listening]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """``values`` are what the path gave, by the names in the route's braces, not yet parsed; ``keys`` are what its body
     may have."""
 

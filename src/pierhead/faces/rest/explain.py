@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from pierhead.actions.explain_access import Explainer, Question
 from pierhead.domain.access import Right

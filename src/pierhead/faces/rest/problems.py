@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
@@ -20,8 +21,7 @@ from pierhead.faces.door.ids import HEADER
 from pierhead.faces.door.wire_json import encode
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """``code`` is what programs compare; ``do`` is empty where the refusal's own sentence says what to do."""
 
     status: int
@@ -133,8 +133,7 @@ PROBLEMS: Final = tuple(dict.fromkeys((*TABLE.values(), *_UNAVAILABLE.values(), 
 TYPE: Final = "urn:pierhead:problem:"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Which request it was: its address as people reach it, and its id."""
 
     address: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.faces.door.ask import Stream
 from pierhead.faces.rest.call import Call
@@ -32,16 +33,14 @@ class Need(enum.Enum):
     NOBODY = "nothing: it is how one logs in"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """Of the query, or a key of the body."""
 
     name: str
     says: str
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """``path`` stands behind ``ROOT``. ``{image}`` takes one part or more, every other name in braces just one. One
     that is ``braked`` is answered to an address a few times a minute only."""
 

@@ -8,10 +8,11 @@ other, so a wrong one gains nothing, and some clients leave them out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from pierhead.actions.issue_token import Issued, Issuer, issue_token
 from pierhead.actions.refresh_token import Keeping, make_refresh_token, redeem_refresh_token
@@ -47,8 +48,7 @@ class GrantUnknown(Exception):
     """A ``grant_type`` that is not served (RFC 6749, section 5.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The parameters of a request, in their order; ``form`` if they came in its body."""
 
     pairs: list[tuple[str, str]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.digest import Digest
@@ -28,8 +29,7 @@ from pierhead.repositories.table import Entry, Table
 _PARAMETERS_MAX = 64
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct):
     """``entry`` is the repository that was named, by port or by path; ``item`` is what stands behind the route word."""
 
     ask: Ask

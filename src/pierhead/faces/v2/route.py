@@ -6,9 +6,10 @@ OCI distribution specification, "Endpoints". Nothing is normalised: what is not 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from pierhead.domain.refusals import NameInvalid, RouteUnknown
 
@@ -41,8 +42,7 @@ ALLOWED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """``name`` is what stands before the route word, not yet parsed; ``item`` what stands behind it."""
 
     kind: Kind

@@ -1,10 +1,11 @@
-"""Pages as HTML: a frozen data class of a page, and a frame around it, put into a template."""
+"""Pages as HTML: a struct of what a page shows, and a frame around it, put into a template."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.statics import Statics
@@ -31,8 +32,7 @@ HEADERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """What every page shows around its own. ``token`` is for its forms; ``theme`` is ``light``, ``dark`` or empty.
 
     ``now`` is in microseconds since 1970; ``here`` the page's own path, ``twin`` the same as JSON, empty without one.
@@ -75,7 +75,7 @@ class Renderer:
         return made
 
     def html(self, template: str, frame: Frame, page: object) -> str:
-        """``page`` is the data class whose fields the template ``template``.html shows."""
+        """``page`` is the struct whose fields the template ``template``.html shows."""
         return self._environment.get_template(f"{template}.html").render(frame=frame, page=page)
 
     def answer(self, template: str, frame: Frame, page: object, status: int = 200) -> Answer:

@@ -6,16 +6,16 @@ Our own addresses begin with ``/-/``, which no repository, image or tag can.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.pages import account, device, home, secrets, sign_in, sign_on
 from pierhead.faces.web.visit import Visit
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A name in braces stands for one part. ``signed_in``: without a session the answer is the way to sign in."""
 
     method: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.faces.door.ask import Answer
 
@@ -19,8 +20,7 @@ _KINDS: Final = {
 _NAMES: Final = ("style.css", "script.js", "logo.svg")
 
 
-@dataclass(frozen=True, slots=True)
-class Statics:
+class Statics(Struct, frozen=True):
     """``addresses`` by the file's own name, for templates."""
 
     addresses: Mapping[str, str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote
+
+from msgspec import Struct, field
 
 from pierhead.commits.account import By
 from pierhead.domain import limits
@@ -33,8 +34,7 @@ _PARAMETERS_MAX: Final = 32
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class Guide:
+class Guide(Struct, frozen=True):
     """``addresses`` are (what for, host:port); ``commands`` are lines to copy; ``url`` is the main port's."""
 
     version: str
@@ -43,8 +43,7 @@ class Guide:
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """Single sign-on as pages offer it: ``button`` is its text, ``name`` what sentences call the provider."""
 
     name: str
@@ -54,8 +53,7 @@ class Provider:
     sign_on: SignOn
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """What pages tell of the house; replaced with the configuration."""
 
     guide: Guide
@@ -64,8 +62,7 @@ class Site:
     provider: Provider | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+class Workshop(Struct, frozen=True):
     """What verbs work with; ``codes`` slows down who tries codes of command lines."""
 
     store: Store
@@ -79,8 +76,7 @@ class Workshop:
     codes: Brake
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(Struct):
     """``values`` are what the path gave by the names in the route's braces; ``form`` is empty unless one was sent."""
 
     ask: Ask

@@ -4,24 +4,25 @@ file have no row here; their access tokens do."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from msgspec import Struct, field
+
 from pierhead.domain.access import Rules
+from pierhead.domain.discreet import Discreet
 
 ACCOUNTS_VERSION: Final = "accounts.version"
 """The note that becomes another with each change of an account or a role, and
 with each access token that is revoked: who holds them in memory compares it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRow:
+class AccountRow(Discreet, frozen=True):
     """``kind`` is ``person`` or ``service``; without ``password_hash`` (Argon2, PHC form) only access tokens hold.
     ``version`` grows with each change."""
 
     name: str
     kind: str
-    password_hash: str | None = field(repr=False)
+    password_hash: str | None
     roles: tuple[str, ...]
     disabled: bool
     created: int
@@ -29,8 +30,7 @@ class AccountRow:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class AccessTokenRow:
+class AccessTokenRow(Discreet, frozen=True):
     """``origin`` is where the account came from when it was made (``repositories.directory.Origin``); ``limit`` narrows
     the account's rules, None does not. ``hash`` is the SHA-256 of the secret."""
 
@@ -38,7 +38,7 @@ class AccessTokenRow:
     account: str
     origin: str
     name: str
-    hash: bytes = field(repr=False)
+    hash: bytes
     limit: Rules | None
     created: int
     created_by: str
@@ -48,8 +48,7 @@ class AccessTokenRow:
     last_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """When a secret of an account was used: ``kind`` is ``password``, ``fingerprint`` tells it from the one before.
     Access tokens have it in their own rows."""
 
@@ -61,8 +60,7 @@ class Use:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(Struct, frozen=True):
     """Everything that was made over REST, as of one ``version`` (``ACCOUNTS_VERSION``), empty before the first.
     ``revoked`` are access tokens that were revoked lately, by id, with their accounts."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pierhead.ports.metadata.values import EventId
 
 
-@dataclass(frozen=True, slots=True)
-class EventFilter:
+class EventFilter(Struct, frozen=True):
     """All that are given must hold; ``since`` and ``until`` (excluded) are microseconds since 1970, UTC."""
 
     account: str | None = None
@@ -20,8 +20,7 @@ class EventFilter:
     until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True):
     """``body`` holds plain JSON values."""
 
     seq: EventId
@@ -31,8 +30,7 @@ class EventRow:
     body: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordHead:
+class RecordHead(Struct, frozen=True):
     """The newest row: its number and its hash, which covers every row before it. 0 and zeros for an empty record."""
 
     seq: int

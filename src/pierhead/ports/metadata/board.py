@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.board import BoardRules, Standing
 from pierhead.domain.digest import Digest
@@ -13,8 +14,7 @@ from pierhead.domain.provenance import Seen
 from pierhead.ports.metadata.values import BlobRow
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """When an image's bytes came under a tag that may stand in a stage, the last time, and what was seen of the job
     that first brought them."""
 

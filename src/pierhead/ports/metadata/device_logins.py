@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class LoginState(enum.Enum):
@@ -15,8 +16,7 @@ class LoginState(enum.Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceLogin:
+class DeviceLogin(Struct, frozen=True):
     """``id`` and ``code`` are SHA-256 of what the command line and what the person holds. ``account`` is who decided,
     empty while nobody has; ``machine`` is what the command line says of itself, ``address`` where it asks from."""
 

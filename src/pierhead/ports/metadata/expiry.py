@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.expiry import Rule, Rules, TagFacts
@@ -12,8 +13,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.values import ImageId, ManifestId
 
 
-@dataclass(frozen=True, slots=True)
-class Untagged:
+class Untagged(Struct, frozen=True):
     """A manifest that no tag and no index of the image names, and that refers to nothing which is there. ``since`` is
     when it came, or lost its last tag. ``cache`` if it is a build cache."""
 
@@ -25,16 +25,14 @@ class Untagged:
     cache: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
+class ImageFacts(Struct, frozen=True):
     image: ImageId
     name: ImageName
     tags: Sequence[TagFacts]
     untagged: Sequence[Untagged]
 
 
-@dataclass(frozen=True, slots=True)
-class Island:
+class Island(Struct, frozen=True):
     """What goes with a manifest, itself first: what only it names, what refers to it, and the tags under which clients
     keep signatures of it. Empty if the manifest itself stays, ``because`` of that.
 

@@ -4,8 +4,9 @@ since 1970, UTC."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NewType, Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -19,8 +20,7 @@ REJECTED = "rejected"
 EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class NewPromotion:
+class NewPromotion(Struct, frozen=True):
     """``asked`` is a hash over what was asked, by which a key that is sent again is known; ``key`` may be empty. Stages
     are names, empty where a repository is none. ``told`` holds plain JSON values."""
 
@@ -41,8 +41,7 @@ class NewPromotion:
     told: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class PromotionRow:
+class PromotionRow(Struct, frozen=True):
     """``ended`` is None while it waits. ``before`` is what the stage held when it was done."""
 
     id: PromotionId
@@ -67,8 +66,7 @@ class PromotionRow:
     told: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Struct, frozen=True):
     """``approved`` is False for who rejected it."""
 
     account: str
@@ -77,8 +75,7 @@ class Vote:
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class PointerRow:
+class PointerRow(Struct, frozen=True):
     """What a stage's image was, ``until`` then or now (None). ``tag`` is that of the promotion, empty without one."""
 
     digest: Digest
@@ -89,16 +86,14 @@ class PointerRow:
     promotion: PromotionId
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Of one image in one stage: what it is now, and what it was before that (other bytes), if there was anything."""
 
     current: PointerRow
     previous: PointerRow | None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A manifest of an image's graph. ``below`` if it is the root or stands below it; otherwise it refers to one that
     does."""
 
@@ -109,8 +104,7 @@ class Member:
     below: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Follower:
+class Follower(Struct, frozen=True):
     """An image to which something was promoted with all that is attached to it later."""
 
     image: ImageId

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 
 
-@dataclass(frozen=True, slots=True)
-class RunningRow:
+class RunningRow(Struct, frozen=True):
     """``repository`` and ``image`` are "" for what is not from here. ``tag`` is the one that was written; ``digest``
     what the runtime told, or else what the tag stood for when it was reported. ``id`` is 0 before it is kept."""
 
@@ -28,8 +28,7 @@ class RunningRow:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterRow:
+class ClusterRow(Struct, frozen=True):
     """``stage`` is the one that the cluster runs for, "" for the last. ``entries`` are those of its list."""
 
     cluster: str

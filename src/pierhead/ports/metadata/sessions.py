@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+
+class SessionRow(Struct, frozen=True):
     """``id`` is the SHA-256 of what the cookie holds (32 bytes), ``stamp`` that of what opened it
     (``ports.identity.Known``), ``through`` is ``password``, or the name of the provider."""
 

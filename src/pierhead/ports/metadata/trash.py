@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.ports.metadata.values import EventId, ImageId, ManifestId
 
 
-@dataclass(frozen=True, slots=True)
-class Thrown:
+class Thrown(Struct, frozen=True):
     """A manifest in the trash, and the image that it was taken from. ``deleted`` in microseconds since 1970."""
 
     image: ImageId
@@ -23,8 +23,7 @@ class Thrown:
     deleted: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """Something that can be brought back. ``tag`` is None for a manifest that had none.
 
     ``at`` is when it was taken away, by ``account`` through what ``kind`` of event, under which ``rule`` ("" if none).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NewType
+
+from msgspec import Struct, field
 
 from pierhead.domain.digest import Digest
 from pierhead.domain.lifecycle import BlobState as BlobState
@@ -18,8 +19,7 @@ BlobId = NewType("BlobId", int)
 EventId = NewType("EventId", int)
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryRow:
+class RepositoryRow(Struct, frozen=True):
     id: RepositoryId
     name: RepositoryName
     kind: str
@@ -32,8 +32,7 @@ class RepositoryRow:
         return Writing(self.write_policy, self.once)
 
 
-@dataclass(frozen=True, slots=True)
-class BlobRow:
+class BlobRow(Struct, frozen=True):
     """``body`` is set for small blobs that are kept in the row; ``generation`` is empty then."""
 
     id: BlobId
@@ -44,8 +43,7 @@ class BlobRow:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredManifest:
+class StoredManifest(Struct, frozen=True):
     """A manifest as it came in, byte for byte. Immutable, so it may be cached for ever by its id."""
 
     id: ManifestId
@@ -56,22 +54,19 @@ class StoredManifest:
     subject: Digest | None
 
 
-@dataclass(frozen=True, slots=True)
-class TagHit:
+class TagHit(Struct, frozen=True):
     repository: RepositoryId
     manifest: ManifestId
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """The tag points at the manifest now; ``before`` is what it pointed at, None if it is new or did not change."""
 
     before: ManifestId | None
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A tag that is written once holds something else, since then, put there by that account."""
 
     digest: Digest
@@ -79,8 +74,7 @@ class Held:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRow:
+class UploadRow(Struct, frozen=True):
     id: str
     repository: RepositoryId
     image: ImageName
@@ -91,16 +85,14 @@ class UploadRow:
     """The digest that it ended with, kept for a while so that a lost answer can be given again."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
+class CacheEntry(Struct, frozen=True):
     """What an upstream said of a tag: ``checked`` is when it was last asked."""
 
     digest: Digest
     checked: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewManifest:
+class NewManifest(Struct, frozen=True):
     """All that is written of a manifest. ``blobs`` are those that must stay while it is linked anywhere."""
 
     digest: Digest
@@ -112,8 +104,7 @@ class NewManifest:
     children: tuple[Digest, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What happened, told in the same transaction. ``body`` holds plain JSON values."""
 
     kind: str
@@ -121,8 +112,7 @@ class Event:
     body: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class ReferrerRow:
+class ReferrerRow(Struct, frozen=True):
     digest: Digest
     media_type: str
     size: int
@@ -130,8 +120,7 @@ class ReferrerRow:
     manifest: ManifestId
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A blob in the review queue that nothing wants; ``review`` is the date of its next step on the way out."""
 
     digest: Digest
@@ -140,8 +129,7 @@ class Waiting:
     review: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reclaimable:
+class Reclaimable(Struct, frozen=True):
     """What reclaim would take, sizes in bytes. ``blobs`` are wanted by nothing; ``condemned`` of them have begun to go.
 
     ``leased`` are kept by leases alone, the last of which ends at ``leased_until``. ``sample`` holds the largest of
@@ -158,8 +146,7 @@ class Reclaimable:
     sample: tuple[Waiting, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TagRow:
+class TagRow(Struct, frozen=True):
     """``size`` is the manifest's own; ``content`` that of all blobs below it, those of an index's manifests too.
     ``pulled`` is when it was last pulled, by tag or by digest; None if not since pulls are counted."""
 
@@ -173,8 +160,7 @@ class TagRow:
     pulled: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshRow:
+class RefreshRow(Struct, frozen=True):
     """A refresh token. ``origin`` is where its account was defined: it holds for no other of the same name. Instants
     are in microseconds since 1970; ``used`` is up to an hour behind."""
 
@@ -187,8 +173,7 @@ class RefreshRow:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class TagInterval:
+class TagInterval(Struct, frozen=True):
     """``once`` if it was written once, so that no other bytes ever get the tag.
 
     It began by an event of the kind ``began``, of somebody who had signed in ``through`` that; ``ended`` and
@@ -206,16 +191,14 @@ class TagInterval:
     ended_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
+class ImageRow(Struct, frozen=True):
     repository: RepositoryName
     name: ImageName
     tags: int
     pushed: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """Counts over the whole store; sizes in bytes."""
 
     repositories: int

@@ -3,23 +3,22 @@ nobody asks for tokens does without their ten megabytes, and starts sooner."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from pierhead.domain.discreet import Discreet
+
 ALGORITHM = "Ed25519"
 """RFC 9864; what RFC 8037 called EdDSA."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Discreet, frozen=True):
     """Both halves of a key."""
 
-    private: OKPKey = field(repr=False)
-    public: OKPKey = field(repr=False)
+    private: OKPKey
+    public: OKPKey
 
 
 def pair_of(header: dict[str, object], head: str, x: str, d: str) -> Pair:

@@ -17,9 +17,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from pierhead.adapters.keys.folder import KeyFolder
 from pierhead.ports.clock import Clock, Entropy
@@ -33,8 +34,7 @@ _NAME: Final = re.compile(r"([0-9]{16,19})-([0-9a-f]{64})\.pub")
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     created: int
     id: str
 

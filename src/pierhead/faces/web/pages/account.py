@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.session import end_all_sessions, end_sessions
 from pierhead.domain.refusals import QueryInvalid
@@ -29,8 +30,7 @@ _DONE: Final = {
 _HANDLE_CHARACTERS: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLine:
+class SessionLine(Struct, frozen=True):
     """``handle`` names the session in the form that ends it; instants are microseconds since 1970."""
 
     handle: str
@@ -44,8 +44,7 @@ class SessionLine:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLine:
+class TokenLine(Struct, frozen=True):
     """``limit`` are sentences, empty if the token may what its account may; ``used`` and ``expires`` None for never."""
 
     id: str
@@ -58,16 +57,14 @@ class TokenLine:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class RoleLine:
+class RoleLine(Struct, frozen=True):
     """What one role gives, in sentences that continue "may"."""
 
     name: str
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenForm:
+class TokenForm(Struct, frozen=True):
     """What was typed, to be typed again after a fault."""
 
     name: str = ""
@@ -76,8 +73,7 @@ class TokenForm:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """``secret`` is a token that was made just now; nobody sees it again. ``kept`` says where the account's password is
     changed if not here, ``password_fault`` why it was not. ``idle`` says when an unused session ends."""
 

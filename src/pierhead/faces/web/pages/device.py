@@ -6,8 +6,9 @@ page never approves by being opened, shows the code to compare, and says when th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.actions.device_login import decide_login, find_login
 from pierhead.domain import limits
@@ -20,8 +21,7 @@ PATH: Final = "/-/login"
 _WORDS: Final = {"approve": True, "refuse": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """``code`` is empty before one was typed; the others are of the command line that waits under it. ``elsewhere``
     if that asks from another address than the browser does; ``done`` is what was decided."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.domain import refusals as r
 from pierhead.domain import refusals_accounts as a
@@ -16,8 +17,7 @@ from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """``sign_in`` is the address of the sign-in page where that would help, else empty."""
 
     heading: str

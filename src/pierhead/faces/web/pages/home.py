@@ -3,14 +3,13 @@ nothing that a login would have to guard."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pierhead.faces.door.ask import Answer
 from pierhead.faces.web.visit import Visit
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """``addresses`` are (what for, host:port); ``commands`` are lines to copy; ``programs`` are (what, address)."""
 
     addresses: tuple[tuple[str, str], ...]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from pierhead.commits.session import FIRST_SIGN_IN, end_sessions, open_session
 from pierhead.domain.refusals import NotAuthenticated, TooManyLogins, Unavailable
@@ -20,8 +21,7 @@ HOME: Final = "/"
 _CHALLENGE: Final = ("WWW-Authenticate", 'Form realm="Pierhead"')
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Struct, frozen=True):
     """``redirect`` is where one goes afterwards, ``name`` what was typed before, ``fault`` why it was refused.
     ``trouble`` is what is wrong with the single sign-on.
 
@@ -39,8 +39,7 @@ class SignIn:
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOut:
+class SignedOut(Struct, frozen=True):
     """``provider`` is where one may be signed in still, ``farewell`` the address that ends it; empty if none."""
 
     provider: str

@@ -11,8 +11,9 @@ import binascii
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pierhead.commits.account import By
 from pierhead.commits.sign_on import take_in_person
@@ -32,8 +33,7 @@ _STATE_CHARACTERS_MAX: Final = 4 * limits.OWN_PATH_CHARACTERS_MAX
 _CODE_CHARACTERS_MAX: Final = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(Struct, frozen=True):
     """One sign-on on its way: ``mark`` is its random number, ``began`` when, ``redirect`` where it leads in the end."""
 
     mark: bytes
