@@ -146,7 +146,8 @@ class Layout(Struct, frozen=True):
         for path in (*branches, *leaves):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, FOLDER_MODE)
-        for path in (*leaves, *branches, self.root, os.path.dirname(os.path.abspath(self.root))):
+        # A leaf is empty: what there is of it stands in its branch. Who puts a file into it syncs it.
+        for path in (*branches, self.root, os.path.dirname(os.path.abspath(self.root))):
             sync_folder(path)
         write_durably(f"{self.root}/blobs/layout", _DRAWN, f"{self.root}/blobs/{scratch}")
 
