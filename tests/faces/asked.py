@@ -36,6 +36,9 @@ class _Line:
     def untap(self, tap: Tap) -> None:
         raise AssertionError
 
+    def settle(self) -> None:
+        """Nothing is owed."""
+
 
 def asked(
     *headers: tuple[str, str],

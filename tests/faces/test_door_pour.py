@@ -93,6 +93,15 @@ async def test_most_of_a_long_body_goes_past_the_server() -> None:
         assert int(heard.get("X-Drawn") or 0) > len(BODY) // 2
 
 
+async def test_bodies_of_many_turns_follow_each_other_on_one_connection() -> None:
+    async with door(swallow) as house:
+        line = await house.line()
+        for number in range(3):
+            body = BODY * 6 + bytes([number])
+            heard = await line.ask("/", "PUT", body)
+            assert heard.body == digest(body)
+
+
 async def test_a_request_that_comes_in_two_parts_behind_a_body_is_read() -> None:
     async with door(swallow) as house:
         line = await house.line()

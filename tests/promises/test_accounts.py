@@ -111,9 +111,7 @@ def test_a_bearer_token_that_was_got_with_an_access_token_stops_with_it(server: 
         def heard(headers: dict[str, str]) -> set[int]:
             return {wire.request("GET", "/v2/team/app/manifests/1", headers=headers).status for wire in wires}
 
-        wait_until(
-            lambda: heard(ours) == heard(others) == {200}, 5, "a new account is known to every worker within a moment"
-        )
+        assert heard(ours) == heard(others) == {200}, "a worker that has not heard of the account asks"
         tell(server, "DELETE", f"/account/tokens/{made['id']}", who="lena", password=PASSWORD)
         wait_until(lambda: heard(ours) == {401}, 2, "in every worker, within a moment")
         assert heard(others) == {200}
@@ -136,7 +134,7 @@ def test_a_bearer_token_is_of_the_account_that_it_was_made_for_and_of_no_later_o
         def heard(headers: dict[str, str]) -> set[int]:
             return {wire.request("GET", "/v2/team/app/manifests/1", headers=headers).status for wire in wires}
 
-        wait_until(lambda: heard(earlier) == {200}, 5, "a new account is known to every worker within a moment")
+        assert heard(earlier) == {200}
         tell(server, "DELETE", "/accounts/mona")
         make(server, "mona", "team")
         later = bearer()

@@ -22,6 +22,7 @@ from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.domain.access import Principal, Right, rules_of
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.scopes import Access
+from pierhead.ports.identity import Lagging
 from pierhead.ports.tokens import Claims
 from pierhead.repositories.table import Entry, Table
 from tests.peers.images import random_layer
@@ -226,6 +227,10 @@ class _Accounts:
         return False
 
 
+async def _caught_up() -> None:
+    """There is no other process."""
+
+
 @pytest.mark.parametrize("right", [Right.PULL, Right.PUSH])
 def test_row_56_and_93_a_token_is_for_the_repository_that_it_was_made_for_and_for_no_later_one_of_its_name(
     right: Right, tmp_path: Any
@@ -237,30 +242,30 @@ def test_row_56_and_93_a_token_is_for_the_repository_that_it_was_made_for_and_fo
     claims = Claims("anna", now, now, now + 60, "1", (Access(dev, app, frozenset({Right.PULL, Right.PUSH}), 7),))
     for row, holds in ((7, True), (8, False)):
         table = Table((Entry(_Kept("dev", row)),), "")  # type: ignore[arg-type]
-        read = Accepting(tokens, _Accounts(), table, clock)(tokens.sign(claims))
-        assert not isinstance(read, str)
+        read = Accepting(tokens, _Accounts(), table, clock, _caught_up)(tokens.sign(claims))
+        assert isinstance(read, tuple)
         who, _ = read
         assert who.may(right, dev, app) is holds
         assert who.lacks_scope(right, dev, app) is not holds, "which is 401, and asking again helps"
     table = Table((), "")
-    read = Accepting(tokens, _Accounts(), table, clock)(tokens.sign(claims))
-    assert not isinstance(read, str)
+    read = Accepting(tokens, _Accounts(), table, clock, _caught_up)(tokens.sign(claims))
+    assert isinstance(read, tuple)
     assert not read[0].may(right, dev, app)
 
 
 def test_nobody_becomes_an_account_by_bringing_rules_along(tmp_path: Any) -> None:
     clock = SystemClock()
     tokens = JwtTokens(Keys(tmp_path / "keys", clock, SystemEntropy()), clock)
-    accept = Accepting(tokens, _Accounts(), Table((), ""), clock)
+    accept = Accepting(tokens, _Accounts(), Table((), ""), clock, _caught_up)
     now = clock.now() // 1_000_000
     rules = rules_of(["deployer"], ())
     job = Claims("job:group/project", now, now, now + 60, "1", rules=rules, through={"issuer": "https://ci.example"})
     read = accept(tokens.sign(job))
-    assert not isinstance(read, str)
+    assert isinstance(read, tuple)
     assert (read[0].name, read[0].rules, read[0].asked) == ("job:group/project", rules, ())
     assert read[0].through == {"issuer": "https://ci.example"}
     for odd in (replace(job, subject="anna"), replace(job, rules=None), replace(job, subject="bob", rules=None)):
-        assert isinstance(accept(tokens.sign(odd)), str)
+        assert isinstance(accept(tokens.sign(odd)), str | Lagging)
 
 
 def test_row_94_an_account_that_the_file_stops_naming_is_refused_at_once_with_its_token() -> None:

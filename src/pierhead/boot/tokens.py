@@ -17,7 +17,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import ANONYMOUS, Principal, Right, Rule
 from pierhead.jobs.loop import Failed, Idle, Loop, Outcome, Worked
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import Accounts
+from pierhead.ports.identity import Accounts, LiveAccounts
 from pierhead.repositories.table import Table
 
 KEYS_FOLDER: Final = "keys"
@@ -67,12 +67,12 @@ class TokenWorks:
         """What tokens are made of now."""
         return self._issuer
 
-    def apply(self, settings: Settings, people: Accounts, table: Table) -> Accepting:
+    def apply(self, settings: Settings, people: LiveAccounts, table: Table) -> Accepting:
         """From now on tokens are made for these; returns what reads them."""
         accounts = KnownAccounts(people, settings.anonymous)
         seconds = settings.tokens.lifetime_seconds
         self._issuer = Issuer(self.tokens, accounts, table, self._clock, self._entropy, seconds)
-        return Accepting(self.tokens, accounts, table, self._clock)
+        return Accepting(self.tokens, accounts, table, self._clock, people.fresh)
 
     def tending(self, changed: Callable[[], None]) -> Loop:
         """The loop that reads the folder of keys, and makes and removes keys when it is time; ``changed`` is called

@@ -54,6 +54,17 @@ class Checked(Struct, frozen=True):
     still: Callable[[], Awaitable[Principal | None]] | None = None
 
 
+class Lagging(Struct, frozen=True):
+    """A token of ours whose account this process does not know, or not as it was: another may have made it just now.
+
+    ``why`` it does not hold if this process has missed nothing; ``caught_up`` returns when it knows what the database
+    does, and raises Unavailable.
+    """
+
+    why: str
+    caught_up: Callable[[], Awaitable[None]]
+
+
 class IdentitySource(Protocol):
     async def verify(self, credential: Credential) -> Principal | Checked | NotMine | Wrong:
         """Takes the same time for accounts that are there and those that are not. A Principal may be remembered for

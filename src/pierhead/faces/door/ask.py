@@ -115,6 +115,7 @@ class Line(Protocol):
     def say_continue(self) -> None: ...
     def tap(self, left: int) -> Tap: ...
     def untap(self, tap: Tap) -> None: ...
+    def settle(self) -> None: ...
 
 
 class Sink(Protocol):
@@ -254,6 +255,7 @@ class Ask:
         body = self._body
         self._welcome()
         pieces: list[bytes] = []
+        self._line.settle()
         got = self._got
         stop = got + PIECES_BYTES_MAX
         try:

@@ -57,6 +57,7 @@ class Connection(Watched):
     def data_received(self, data: bytes) -> None:
         if self._looking and self._refuses(data):
             return
+        self.settle()
         super().data_received(data)
         if self._chunked:
             self._check_framing()

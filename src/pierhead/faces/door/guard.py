@@ -25,7 +25,7 @@ from pierhead.domain.secrets import is_access_token
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import address_of
 from pierhead.ports.clock import Clock, Entropy
-from pierhead.ports.identity import Checked, Credential, IdentitySource, NotMine, Wrong
+from pierhead.ports.identity import Checked, Credential, IdentitySource, Lagging, NotMine, Wrong
 
 _HEADER_CHARACTERS_MAX: Final = 16_000  # an id_token that names two hundred groups comes to 12,000
 _FAILURES_MAX: Final = 10
@@ -35,7 +35,7 @@ _WAITING_MAX: Final = 256
 _WAITING_PER_PLACE_MAX: Final = 64
 _WAITING_RETRY_SECONDS: Final = 5
 
-ReadToken = Callable[[str], tuple[Principal, float] | str]
+ReadToken = Callable[[str], tuple[Principal, float] | str | Lagging]
 """What a bearer token says: its principal and for how many seconds it still holds, or why it does not. Waits for
 nothing."""
 
@@ -119,7 +119,7 @@ class Guard:
         if known is not None:
             return known
         if tokens and header[:7].lower() == "bearer ":
-            return self._bearer(mark, header[7:])
+            return await self._bearer(mark, header[7:])
         return await self._login(ask, mark, _credential(header))
 
     async def login(self, ask: Ask, name: str, password: str) -> Principal:
@@ -151,13 +151,18 @@ class Guard:
 
         return take_back
 
-    def _bearer(self, mark: bytes, token: str) -> Principal:
+    async def _bearer(self, mark: bytes, token: str) -> Principal:
         """Raises NotAuthenticated. The same principal for the same token, as long as nothing of it changes."""
         now = self._clock.monotonic()
         known = self._tokens.get(mark)
         if known is not None and known[1] > now:
             return known[0]
-        read = "Bearer tokens are not taken here." if self._read_token is None else self._read_token(token.strip(" "))
+        read = self._read(token)
+        if isinstance(read, Lagging):
+            await read.caught_up()
+            read = self._read(token)
+        if isinstance(read, Lagging):
+            read = read.why
         if isinstance(read, str):
             self._tokens.pop(mark, None)
             raise NotAuthenticated(read, bad_token=True)
@@ -169,6 +174,9 @@ class Guard:
         if len(self._tokens) > limits.TOKEN_CACHE_ENTRIES_MAX:
             self._tokens.popitem(last=False)
         return principal
+
+    def _read(self, token: str) -> tuple[Principal, float] | str | Lagging:
+        return "Bearer tokens are not taken here." if self._read_token is None else self._read_token(token.strip(" "))
 
     async def _login(self, ask: Ask, mark: bytes, credential: Credential) -> Principal:
         """What was right before and is asked about again, or a check. Raises as ``principal``."""

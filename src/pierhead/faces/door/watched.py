@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from pierhead.faces.door import heads
+from pierhead.faces.door.anew import request_parser
 from pierhead.faces.door.ask import Answer, Ask, Pace
 from pierhead.faces.door.shared import Shared, address
 from pierhead.faces.door.tap import ZEROS, Tap
@@ -41,6 +42,7 @@ class Watched(web.RequestHandler):
         "_head_since",
         "_looking",
         "_mark",
+        "_owed",
         "_page",
         "_parting",
         "_since",
@@ -97,6 +99,7 @@ class Watched(web.RequestHandler):
         self._head_bytes = 0
         self._tail = b""
         self._mark: tuple[float, int] | None = None
+        self._owed = 0  # bytes of the body that the parser has yet to be told of
 
     @property
     def port(self) -> object:
@@ -183,20 +186,35 @@ class Watched(web.RequestHandler):
         return Tap(handle, left)
 
     def untap(self, tap: Tap) -> None:
-        """Reads on, and lets the parser know how many bytes it missed. The next reading of a body that came too slowly
-        is told so."""
+        """Reads on. The next reading of a body that came too slowly is told so."""
         tap.close()
-        missed = tap.missed
-        while missed and not self.gone() and self._content.exception() is None:
-            zeros = ZEROS if missed >= len(ZEROS) else ZEROS[:missed]
-            missed -= len(zeros)
-            self.data_received(zeros)
-            self._content.read_nowait()
+        self._owed += tap.missed
+        if tap.missed and not tap.left and self._content.exception() is None and not self._parse_anew():
+            self.settle()
         if self._wire is not None:
             self._wire.resume_reading()
         settings = self.shared.settings
         if self.pace.too_slow(0.0, settings.pace_seconds, settings.pace_bytes):
             self._content.set_exception(TimeoutError("the body came too slowly"))
+
+    def settle(self) -> None:
+        """Before the server reads on in a body: its parser learns how many bytes it missed."""
+        owed, self._owed = self._owed, 0  # reading may bring the server back here
+        while owed and not self.gone() and self._content.exception() is None:
+            zeros = ZEROS if owed >= len(ZEROS) else ZEROS[:owed]
+            owed -= len(zeros)
+            super().data_received(zeros)
+            self._content.read_nowait()
+
+    def _parse_anew(self) -> bool:
+        """Behind a body that ended past the parser stands the head of a request, which a new one can read; False if
+        this server has none to change."""
+        if getattr(self, "_parser", None) is None:
+            return False
+        self._owed = 0
+        self._parser = request_parser(self, self.shared.settings)
+        self._content.feed_eof()
+        return True
 
     # Deadlines
 
