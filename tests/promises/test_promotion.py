@@ -88,6 +88,7 @@ def test_row_121_uat_is_not_skipped_and_the_answer_says_the_way(server: Pierhead
     push(server, "orchestrator/skips", "1.0.0", image(seed=20))
     refused = ask(server, "orchestrator/skips:1.0.0", "prod")
     assert refused.status == 404, "uat does not have it"
+    assert "`pierhead promote orchestrator/skips:1.0.0 --to uat`" in refused.json()["message"]
     refused = ask(server, "orchestrator/skips:1.0.0", "prod", from_="dev")
     problem = refused.expect(409).json()
     assert problem["code"] == "promotion_gates_shut"
