@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
 import apsw
@@ -15,9 +16,11 @@ from tests.promises.houses import DEV
 
 
 def use_badly(scene: Scene, each: int = 1) -> None:
-    """Each secret where it does not belong, or one of so many."""
-    for what, secret in list(scene.secrets.items())[::each]:
-        misuse(scene, what, secret)
+    """Each secret where it does not belong, or one of so many; several at once, since a login that fails at an account
+    whose password is kept elsewhere waits until that is asked again."""
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(misuse, scene, *one) for one in list(scene.secrets.items())[::each]]:
+            done.result()
     scene.ask("wrong password", "GET", "/v2/", port=DEV, name="svc-env", password=scene.keep("wrong", "canary-wrong-1"))
 
 

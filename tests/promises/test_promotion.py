@@ -155,6 +155,13 @@ def test_what_a_stage_holds_is_pulled_by_name_and_a_roll_back_moves_that_and_no_
     assert found["current"]["before"]["digest"] == two.digest
     assert digest_at(server, PROD, name, "current") == one.digest
     assert digest_at(server, PROD, name, "1.1.0") == two.digest
+    # Nor does anybody move it as a tag, past the gates.
+    with server.wire() as wire:
+        path = f"/api/v1/repositories/{PROD}/images/{name}/-/tags/current/rollback"
+        problem = wire.request("POST", path, b"{}", {"Content-Type": "application/json"}).expect(403).json()
+    assert (problem["code"], f"`pierhead promote {name} --to {PROD} --back`" in problem["message"]) == (
+        "pointer_reserved", True,
+    )  # fmt: skip
     # A job that is run again does not move it: to go back is asked for as that.
     same = ask(server, f"{name}:1.1.0", "prod").expect(200).json()
     assert (same["state"], same["current"]["now"]["digest"]) == ("done", one.digest)
