@@ -174,12 +174,18 @@ class Explainer:
             right, where = Right.PROMOTE, target
             steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
             require(who, Right.PROMOTE, target.name, image)
+            if self._table.naming:
+                judged = self._table.rails.judge_name(who, target.name, image)
+                steps.append(explain.name_step(self._table.naming, image, judged))
             steps.append(await self._writable(target, image, None))
             if reference is not None:
                 gates, shut = await self._gates(question, source)
                 steps += gates
                 if shut is not None:
                     return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), shut))
+        except NameRefused as refusal:
+            steps.append(explain.name_step(self._table.naming, image, refusal))
+            return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
         except Refusal as refusal:
             steps += self._end(question, right, where, image, refusal)
             return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
