@@ -79,8 +79,10 @@ def _storage(found: Json) -> str:
     held = f"{human_size(found['blob_bytes'])} in {counted(found['blobs'], 'blob')}"
     named = f"{counted(found['tags'], 'tag')} of {counted(found['images'], 'image')}"
     lines = [
-        f"Storage: {held}; {named}; {counted(found['manifests'], 'manifest')}; "
-        f"{counted(found['uploads'], 'upload')} open."
+        (
+            f"Storage: {held}; {named}; {counted(found['manifests'], 'manifest')}; "
+            f"{counted(found['uploads'], 'upload')} open."
+        )
     ]
     if found["condemned_bytes"]:
         going = counted(found["condemned_blobs"], "blob")
