@@ -55,7 +55,7 @@ class Notes:
 
 @dataclass
 class Source:
-    """Gives what a test sets, once ``open`` is set; counts how often it is asked."""
+    """Gives what a test has set when it is asked, once ``open`` is set; counts how often it is asked."""
 
     answer: SecretText | SecretGone | SecretAway
     place: str = "Vault secret/data/x (password)"
@@ -73,11 +73,12 @@ class Source:
 
     async def read(self) -> SecretText:
         self.asked += 1
+        found = self.answer
         self.reached.set()
         await self.open.wait()
-        if isinstance(self.answer, SecretText):
-            return self.answer
-        raise self.answer
+        if isinstance(found, SecretText):
+            return found
+        raise found
 
 
 @dataclass

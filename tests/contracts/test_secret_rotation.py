@@ -214,6 +214,39 @@ async def test_a_login_waits_a_few_seconds_at_most_for_a_source_that_hangs(
     assert ground.source.asked == 1
 
 
+async def test_a_file_that_is_replaced_while_it_is_read_is_read_again_before_a_login_is_refused(ground: Ground) -> None:
+    source = ground.source
+    source.marked, one = 1, ground.password()
+    await read(one)
+    source.marked = 2
+    source.open.clear()
+    source.reached.clear()
+    one.tick()
+    await source.reached.wait()
+    source.marked, source.answer = 3, SecretText("second", 2, 2_000)
+    login = asyncio.ensure_future(one.look_again(one.hashes()))
+    await asyncio.sleep(0)  # it waits for the reading now that has the first one in its hand
+    source.open.set()
+    assert await login == [hash_of("second")]
+
+
+async def test_a_file_that_changed_and_cannot_be_read_in_time_refuses_nobody(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SECRET_LOGIN_WAIT_SECONDS", 0.05)
+    source = ground.source
+    source.marked, one = 1, ground.password()
+    await read(one)
+    source.marked, source.answer = 2, SecretText("second", 2, 2_000)
+    source.open.clear()
+    with pytest.raises(Unavailable, match="it is still being asked for"):
+        await enters(one, "second")
+    assert await enters(one, "first"), "what is known goes on"
+    source.open.set()
+    assert await enters(one, "second")
+    assert not await enters(one, "third")
+
+
 async def test_a_secret_that_is_gone_ends_both_passwords_and_one_that_comes_back_holds_at_once(ground: Ground) -> None:
     one = ground.password()
     await read(one)

@@ -26,11 +26,21 @@ from tests.promises.rails import (
 )
 
 PROMOTION = {"suffixes": {"-uat": "uat", "-prod": "prod"}}
+NAMING = [
+    {
+        "name": "no-old",
+        "pattern": "pushes/old-{project}",
+        "repositories": [UAT],
+        "message": "Nothing old goes on.",
+        "suggestion": "pushes/{project}",
+    },
+    {"name": "odd", "pattern": "pushes/odd-*", "repositories": [UAT], "action": "warn", "message": "How odd."},
+]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Pierhead]:
-    config = staged([{"tags": ["{version}"]}], [{"approvals": 1}], promotion=PROMOTION)
+    config = staged([{"tags": ["{version}"]}], [{"approvals": 1}], promotion=PROMOTION, naming=NAMING)
     config["stages"]["uat"]["follow_referrers"] = True
     with Pierhead(config, environment=ENVIRONMENT) as started:
         yield started
@@ -81,6 +91,36 @@ def test_a_suffix_gives_nobody_a_right_that_they_do_not_have(server: Pierhead) -
         assert "The tag means the stage uat" in refused.message
         assert wire.put_manifest(name, "1.0.1", one.manifest).status == 201
     assert digest_at(server, UAT, name, "1.0.0") is None
+
+
+def test_a_promotion_in_any_form_is_held_to_the_rules_for_names_of_where_it_goes(server: Pierhead) -> None:
+    name, one = "pushes/old-server", image(seed=415)
+    push(server, name, "1.0.0", one)
+    why = "Nothing old goes on."
+    sentence = f"{name} does not go to uat, where it would keep its name. {why} Push to pushes/server."
+    for more in ({}, {"dry_run": True}, {"as_": ["2.0.0"]}):
+        problem = ask(server, f"{name}:1.0.0", "uat", **more).expect(403).json()
+        assert (problem["code"], problem["message"]) == ("name_refused", sentence)
+        assert problem["about"]["push_to"] == "pushes/server"
+    with server.wire() as wire:
+        suffix = wire.put_manifest(f"{DEV}/{name}", "1.0.0-uat", one.manifest)
+        copy = wire.put_manifest(f"{UAT}/{name}", "1.0.0", one.manifest)
+        asked = f"action=promote&to=uat&image={name}&reference=1.0.0&account=anna"
+        explained = wire.request("GET", f"/api/v1/explain?{asked}").expect(200).json()
+    assert (suffix.status, suffix.code, suffix.message) == (403, "DENIED", sentence)
+    assert (copy.status, copy.code, copy.message) == (403, "DENIED", f"{why} Push to pushes/server.")
+    assert (explained["code"], explained["steps"][-1]["what"]) == ("name_refused", "no-old")
+    assert digest_at(server, DEV, name, "1.0.0-uat") is None, "nothing of a push that is refused is written"
+    assert digest_at(server, UAT, name, one.digest) is None
+    assert listed(server, f"?image={name}") == []
+
+
+def test_a_promotion_under_a_name_that_is_warned_about_is_done_and_recorded_with_it(server: Pierhead) -> None:
+    push(server, "pushes/odd-one", "1.0.0", image(seed=416))
+    promoted(server, "pushes/odd-one:1.0.0", "uat")
+    with server.wire() as wire:
+        events = wire.request("GET", "/api/v1/audit?image=pushes/odd-one&kind=promoted").expect(200).json()["items"]
+    assert [one["naming"] for one in events] == [{"rule": "odd", "message": "How odd."}]
 
 
 def test_a_copy_between_stages_by_any_client_is_known_by_its_digest(server: Pierhead, skopeo: Skopeo) -> None:

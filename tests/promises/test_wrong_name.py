@@ -5,6 +5,8 @@ What is pushed to the wrong port, under a right name, is in ``test_wrong_port.py
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tests.peers.pierhead import Pierhead
 from tests.peers.processes import wait_until
 from tests.peers.registry import DockerRegistry
 from tests.peers.wire import Answer, Wire
-from tests.promises.houses import DEV, GROUP, PROD, UAT
+from tests.promises.houses import DEV, GROUP, PROD, UAT, worker_behind, workers_of
 from tests.promises.shared_house import SECRETS, SHARED_PORTS, as_account, example, password
 from tests.promises.shop import runnable
 
@@ -209,21 +211,62 @@ def test_a_refused_name_is_recorded(house: Pierhead) -> None:
 # --- rules come and go -----------------------------------------------------------------------------------------------
 
 
-def test_new_rules_hold_after_a_reload_and_what_was_pushed_before_can_be_pulled_and_ended(
+def each_worker(server: Pierhead, port: str, stack: contextlib.ExitStack) -> list[Wire]:
+    """A connection to each worker, signed in as admin."""
+    found: dict[int, Wire] = {}
+
+    def all_are_there() -> bool:
+        wire = stack.enter_context(as_account(server, ADMIN, port))
+        wire.request("GET", "/v2/").expect(200)
+        found.setdefault(worker_behind(server, wire), wire)
+        return len(found) == len(workers_of(server))
+
+    wait_until(all_are_there, 30, "a connection to each worker")
+    return list(found.values())
+
+
+def test_new_rules_hold_in_every_worker_after_a_reload_and_what_was_pushed_before_can_be_pulled_and_ended(
     docker_registry: DockerRegistry,
 ) -> None:
     text = example("shared.yaml", SHARED_PORTS, docker_registry.url)
-    free = text[: text.index("naming:\n")] + text[text.index("# Jobs without a password") :]
-    with Pierhead(free, environment=SECRETS) as server, as_account(server, ADMIN, DEV) as wire:
-        wire.push("cwiq-server", "1.0.0", ONE)
-        upload = wire.request("POST", "/v2/cwiq-server/blobs/uploads/", b"").expect(202).headers["Location"]
+    before_prod, gate, after = text.rpartition("      - who: {roles: [promoter, admin]}\n")
+    text = f"{before_prod}{gate}      - approvals: 1\n{after}"
+    free = text[: text.index("naming:\n")] + text[text.index("# What images are tagged") :]
+    name, sentence = WRONG[0]
+    with Pierhead(free, environment=SECRETS, arguments=["--workers", "2"]) as server, contextlib.ExitStack() as stack:
+
+        def promote(wire: Wire, path: str = "", /, **body: object) -> Answer:
+            sent = {"Content-Type": "application/json"}
+            return wire.request("POST", f"/api/v1/promotions{path}", json.dumps(body).encode(), sent)
+
+        with as_account(server, ADMIN, DEV) as wire, as_account(server, ADMIN) as main:
+            for number in (1, 2):
+                wire.push(name, f"1.0.{number}", image(seed=number))
+                promote(main, image=name, tag=f"1.0.{number}", to="uat").expect(200)
+            waits = promote(main, image=name, tag="1.0.1", to="prod").expect(200).json()
+            upload = wire.request("POST", f"/v2/{name}/blobs/uploads/", b"").expect(202).headers["Location"]
+        assert waits["state"] == "waiting"
         server.reload(text)
-        wait_until(lambda: wire.put_manifest("cwiq-server", "1.0.1", ONE.manifest).status == 403, 20, "the new rules")
-        assert wire.request("PATCH", upload, b"bytes").expect(403).message == WRONG[0][1]
-        wire.request("GET", upload).expect(204)
-        wire.request("DELETE", upload).expect(204)
-        wire.get_manifest("cwiq-server", "1.0.0").expect(200)
-        wire.request("DELETE", "/v2/cwiq-server/manifests/1.0.0").expect(202)
+        server.wait_for_log("The configuration was read again.", 60)
+        for wire in each_worker(server, DEV, stack):
+            for answer in refusals(wire, name):
+                assert (answer.status, answer.message) == (403, sentence)
+            assert wire.request("PATCH", upload, b"bytes").expect(403).message == sentence
+            wire.request("GET", upload).expect(204)
+            wire.get_manifest(name, "1.0.1").expect(200)
+            warned = wire.request("POST", "/v2/orchestrator/brand-new/blobs/uploads/", b"").expect(202)
+            assert warned.headers["Warning"] == f'299 - "{WARNED}"'
+        for wire in each_worker(server, "main", stack):
+            for dry in (False, True):
+                refused = promote(wire, image=name, tag="1.0.2", to="prod", dry_run=dry).expect(403).json()
+                assert (refused["code"], sentence in refused["message"]) == ("name_refused", True)
+        with as_account(server, "svc-promoter") as wire:
+            refused = promote(wire, f"/{waits['id']}/approve").expect(403).json()
+            assert refused["code"] == "name_refused"
+            assert promote(wire, image=name, to="uat", back=True).expect(200).json()["tags"] == ["1.0.1"]
+        with as_account(server, ADMIN, DEV) as wire:
+            wire.request("DELETE", upload).expect(204)
+            wire.request("DELETE", f"/v2/{name}/manifests/1.0.1").expect(202)
 
 
 # --- why -------------------------------------------------------------------------------------------------------------

@@ -174,6 +174,9 @@ class Explainer:
             right, where = Right.PROMOTE, target
             steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
             require(who, Right.PROMOTE, target.name, image)
+            if self._table.naming:
+                judged = self._table.rails.judge_name(who, target.name, image)
+                steps.append(explain.name_step(self._table.naming, image, judged))
             tag = reference if isinstance(reference, Tag) else None
             steps.append(await self._writable(target, image, tag, plans=True))
             if reference is not None:
@@ -181,6 +184,9 @@ class Explainer:
                 steps += gates
                 if shut is not None:
                     return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), shut))
+        except NameRefused as refusal:
+            steps.append(explain.name_step(self._table.naming, image, refusal))
+            return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
         except Refusal as refusal:
             steps += self._end(question, right, where, image, refusal)
             return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))

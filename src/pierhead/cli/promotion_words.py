@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pierhead.cli.client import Json
-from pierhead.cli.tables import Look, clean, moment, short
+from pierhead.cli.tables import Look, clean, counted, moment, short
 
 _SIGNS = {"passes": "ok", "refuses": "x", "waits": "(..)"}
 
@@ -83,9 +83,7 @@ def plan_lines(found: Json, how: Look) -> Iterator[str]:
 
 
 def _counts(counts: Json) -> str:
-    words = (("platforms", "platform"), ("referrers", "referrer"))
-    told = [f"{counts.get(key, 0)} {one if counts.get(key) == 1 else key}" for key, one in words]
-    return ", ".join(told)
+    return ", ".join(counted(counts.get(f"{one}s", 0), one) for one in ("platform", "referrer"))
 
 
 def _eight(digest: object) -> str:

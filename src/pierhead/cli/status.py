@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pierhead.cli.client import Json
-from pierhead.cli.tables import Column, Look, clean, duration, human_size, moment, plain, show, size
+from pierhead.cli.tables import Column, Look, clean, counted, duration, human_size, moment, plain, show, size
 from pierhead.cli.talk import Talk, talks
 
 _PORTS = (
@@ -76,12 +76,17 @@ def status(talk: Talk) -> None:
 
 
 def _storage(found: Json) -> str:
-    held = (
-        f"{human_size(found['blob_bytes'])} in {found['blobs']} blobs; {found['tags']} tags of {found['images']} images"
-    )
-    lines = [f"Storage: {held}; {found['manifests']} manifests; {found['uploads']} uploads open."]
+    held = f"{human_size(found['blob_bytes'])} in {counted(found['blobs'], 'blob')}"
+    named = f"{counted(found['tags'], 'tag')} of {counted(found['images'], 'image')}"
+    lines = [
+        (
+            f"Storage: {held}; {named}; {counted(found['manifests'], 'manifest')}; "
+            f"{counted(found['uploads'], 'upload')} open."
+        )
+    ]
     if found["condemned_bytes"]:
-        lines.append(f"On its way out: {human_size(found['condemned_bytes'])} in {found['condemned_blobs']} blobs.")
+        going = counted(found["condemned_blobs"], "blob")
+        lines.append(f"On its way out: {human_size(found['condemned_bytes'])} in {going}.")
     if found["disk_bytes"]:
         free, total = found["disk_available_bytes"], found["disk_bytes"]
         lines.append(f"Disk: {human_size(free)} of {human_size(total)} free ({100 * free // total} %).")

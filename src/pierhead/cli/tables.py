@@ -135,6 +135,11 @@ def human_size(found: object) -> str:
     return f"{text} {_UNITS[unit]}"
 
 
+def counted(count: int, one: str) -> str:
+    """How many, with the word for one of them or for several."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
 def ago(found: object, how: Look) -> str:
     """``2 h`` for an instant of the last sixty days, a date for an older one; the instant itself in a pipe."""
     if not isinstance(found, str):

@@ -15,8 +15,10 @@ POINTER_NOTE: Final = "promotion.pointer"
 
 
 def refuse_pointer(tx: Tx, image: ImageId, repository: RepositoryName, name: ImageName, tag: Tag) -> None:
-    """Nobody but a promotion changes what a stage holds. Raises PointerReserved."""
-    if tag == tx.notes.get(POINTER_NOTE) and tx.pointers.now(image) is not None:
+    """Nobody but a promotion changes what a stage holds, or held before it was emptied. Raises PointerReserved."""
+    if tag != tx.notes.get(POINTER_NOTE):
+        return
+    if tx.pointers.now(image) is not None or tx.pointers.before(image, None) is not None:
         raise PointerReserved(repository, name, tag, repository)
 
 

@@ -68,9 +68,10 @@ def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
 def restore_tag(tx: Tx, undo: Undo, tag: Tag, digest: Digest | None) -> Undone:
     """Opens a tag that is not there at what it pointed at last, or at ``digest`` if it ever did.
 
-    Raises RepositoryReadOnly, ManifestUnknown, TagStands, TagNeverThere, NotKept, TagWrittenOnce.
+    Raises RepositoryReadOnly, ManifestUnknown, TagStands, TagNeverThere, NotKept, TagWrittenOnce, PointerReserved.
     """
     image, writing = _image(tx, undo, tag)
+    refuse_pointer(tx, image, undo.name, undo.image, tag)
     now = tx.tags.pointing(image, [tag]).get(tag)
     if now is not None:
         raise TagStands(undo.image, tag, now)

@@ -65,7 +65,7 @@ class RotatedPasswords(Protocol):
     async def look_again(self, tried: Sequence[str]) -> Sequence[str]:
         """Hashes that hold and are not among ``tried``, after the source was asked, if it was not just asked anyway.
 
-        Raises Unavailable if it cannot be asked and nothing is known.
+        Raises Unavailable if it cannot be asked and nothing is known, or if it changed and could not be read in time.
         """
 
     def signed(self, principal: Principal, hashed: str) -> Principal:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -95,11 +96,25 @@ class RotatingPassword:
     async def look_again(self, tried: Sequence[str]) -> Sequence[str]:
         """Waits seconds at most; how often the source is asked does not grow with how often this is called."""
         if await self._worth_reading():
-            await asyncio.wait({self.read_soon()}, timeout=limits.SECRET_LOGIN_WAIT_SECONDS)
-        if self.state is None and (self._reading is not None or self.problem is not None):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.SECRET_LOGIN_WAIT_SECONDS):
+                    await self._read_up()
+        newer = [one for one in self.hashes() if one not in tried]
+        reading = self._reading is not None
+        # A stamp says that there is something else to read: nobody knows yet that the password is wrong.
+        unsure = reading and self.source.stamp() is not None and not newer
+        if unsure or (self.state is None and (reading or self.problem is not None)):
             told = self._told or "it is still being asked for"
             raise Unavailable(f"The password cannot be checked just now: {told}. Try again in a moment.")
-        return [one for one in self.hashes() if one not in tried]
+        return newer
+
+    async def _read_up(self) -> None:
+        """Reads, and again if the secret changed meanwhile: a reading that was on its way may have seen what was there
+        before, or a file that somebody was still writing."""
+        while True:
+            await asyncio.wait({self.read_soon()})
+            if self.source.stamp() in (None, self._stamp):
+                return
 
     async def _worth_reading(self) -> bool:
         """Whether the source may say something else than when it was read last."""

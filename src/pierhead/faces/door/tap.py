@@ -2,8 +2,9 @@
 
 Between the kernel and a handler the server copies a body three times: into the loop's buffer, into ``bytes``, and out
 of its parser; and each piece wakes the loop, which takes turns with the thread that hashes. A tap leaves out all of
-that: the transport rests while the thread reads, and afterwards the parser is given as many zeros as it missed bytes.
-It counts the bytes of a body and looks at none, so it knows where the body ends, and parses what stands behind as ever.
+that: the transport rests while the thread reads. If it met the end of the body, a new parser reads what stands behind.
+If the server has to read on in the body, its parser is given as many zeros as it missed bytes: it counts the bytes of a
+body and looks at none, so it knows where the body ends.
 """
 
 import os
