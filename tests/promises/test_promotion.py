@@ -192,6 +192,9 @@ def test_a_stage_is_emptied_for_a_service_that_is_no_more_and_filled_again_by_go
     with as_person(server, "admin") as wire:
         (event,) = wire.request("GET", "/api/v1/audit?kind=stage%20emptied").expect(200).json()["items"]
         assert (event["account"], event["digest"], event["comment"]) == ("anna", one.digest, "ended")
+        path = f"/api/v1/repositories/{PROD}/images/{name}/-/tags/current/restore"
+        problem = wire.request("POST", path, b"{}", {"Content-Type": "application/json"}).expect(403).json()
+        assert problem["code"] == "pointer_reserved", "the way back is --back"
     assert ask(server, name, "prod", empty=True).expect(200).json()["emptied"] is False
     # A job that is run again fills nothing.
     assert ask(server, f"{name}:1.0.0", "prod").expect(200).json()["current"]["now"] is None

@@ -149,6 +149,13 @@ def test_a_copy_between_stages_by_any_client_is_known_by_its_digest(server: Pier
     assert "vnd.docker.distribution.manifest.list.v2+json" in told.stderr, "it was tried"
     assert f"Promote the index that uat holds: pierhead promote {name}:1.0.0 --to prod" in told.stderr
     assert digest_at(server, PROD, name, "1.0.0") is None
+    # What came before the index stays as manifests without a tag do, until somebody deletes it.
+    parts = [one.digest for one in whole.images]
+    assert [digest_at(server, PROD, name, one) for one in parts] == parts
+    with server.wire() as wire:
+        for one in parts:
+            wire.request("DELETE", f"/v2/{PROD}/{name}/manifests/{one}").expect(202)
+    assert [digest_at(server, PROD, name, one) for one in parts] == [None, None, None]
 
 
 def test_what_the_stage_before_does_not_hold_is_a_push_as_ever_and_only_for_admin(server: Pierhead) -> None:
