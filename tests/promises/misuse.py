@@ -18,7 +18,7 @@ TOKENS_OF = ("svc-env", "a job", "a page", "a device login")
 
 
 def use_badly(scene: Scene, each: int = 1) -> None:
-    """Each kind of secret where it does not belong, or one of so many; several at once, since a login that fails at an account
+    """Each kind of secret where it does not belong, or one of so many. Several at once: a failed login at an account
     whose password is kept elsewhere waits until that is asked again."""
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(misuse, scene, *one) for one in kinds(scene)[::each]]:
