@@ -138,7 +138,7 @@ def test_a_digest_that_the_tag_no_longer_has_is_refused(here: Pierhead, there: P
 
 
 def big(here: Pierhead, name: str, seed: int) -> Image:
-    one = image([random_layer(6 * MIB, seed)], seed=seed)
+    one = image([random_layer(12 * MIB, seed)], seed=seed)
     with here.wire() as wire:
         wire.push(f"{DEV}/{name}", "1.0.0", one)
     return one
@@ -149,7 +149,7 @@ def test_a_command_that_was_killed_goes_on_with_its_upload_and_no_tag_was_seen_m
 ) -> None:
     one = big(here, name, 8)
     with Relay(there.port()) as relay:
-        relay.hold_up = 4 * MIB
+        relay.hold_up = 8 * MIB
         environment = {
             **here.environment(), **login_there(there), "PIERHEAD_SERVER": here.url(), "PIERHEAD_USER": "admin",
             "PIERHEAD_PASSWORD": here.admin_password, "XDG_STATE_HOME": str(tmp_path),
@@ -164,8 +164,8 @@ def test_a_command_that_was_killed_goes_on_with_its_upload_and_no_tag_was_seen_m
         with there.wire() as wire:
             assert wire.get_manifest(f"{DEV}/{name}", "1.0.0").status == 404
         done = promote(here, there, f"{DEV}/{name}:1.0.0", url=relay.url, XDG_STATE_HOME=str(tmp_path))
-        assert done["bytes_resumed"] > 2 * MIB
-        assert relay.up < 4.5 * MIB, "what was there is not sent again"
+        assert done["bytes_resumed"] > 4 * MIB
+        assert relay.up < 9 * MIB, "what was there is not sent again"
     with there.wire() as wire:
         assert wire.get_blob(f"{DEV}/{name}", one.layers[0].digest).body == one.layers[0].data
 
@@ -179,13 +179,13 @@ def test_a_line_that_breaks_on_either_side_is_taken_up_again(
         relay.cut = True
         more = {"XDG_STATE_HOME": str(tmp_path)}
         if side == "here":
-            relay.hold_down = 4 * MIB
+            relay.hold_down = 8 * MIB
             promote(here, there, f"{DEV}/{name}:1.0.0", PIERHEAD_SERVER=relay.url, **more)
         else:
-            relay.hold_up = 4 * MIB
+            relay.hold_up = 8 * MIB
             promote(here, there, f"{DEV}/{name}:1.0.0", url=relay.url, **more)
         assert relay.cuts == 1
-        assert max(relay.up, relay.down) < 4.5 * MIB
+        assert max(relay.up, relay.down) < 9 * MIB
     with there.wire() as wire:
         assert wire.get_manifest(f"{DEV}/{name}", "1.0.0").body == one.manifest.data
         assert wire.get_blob(f"{DEV}/{name}", one.layers[0].digest).body == one.layers[0].data
