@@ -178,6 +178,8 @@ def _cell(
         if held is not None and told is not None:
             holds, pointed = told, True
             left = None if held.previous is None else held.previous.digest
+        elif held is None and reports.pointers(stage.repository, image, 1):
+            holds = None  # somebody said that nothing stands here any more
     pointing = reports.board.pointing(stage.repository, image, rules.moving)
     moving = board.moving_tags(pointing, found, holds)
     cell = Cell(stage.name, stage.repository, holds, moving=moving, pointed=pointed)

@@ -61,7 +61,9 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     if parents := tx.manifests.parents(image, digest):
         raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
     if tx.pointers.holds(image, manifest):
-        raise ManifestNeeded(digest, "it is what the stage holds now. Promote another image there first, or go back")
+        raise ManifestNeeded(
+            digest, "it is what the stage holds now. Promote another image there first, go back, or empty it"
+        )
     tags = tx.tags.of_manifest(image, manifest)
     # Tags that were there before they came to be written once count too.
     if once := [tag for tag, written_once in tags if written_once or writing.is_once(tag)]:

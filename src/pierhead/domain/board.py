@@ -133,8 +133,8 @@ class Row(Struct, frozen=True):
 
     @property
     def strays(self) -> bool:
-        """Whether something runs that its cluster's stage does not hold now."""
-        return any(one.state in (RunState.OTHER, RunState.ABSENT) for one in self.runs)
+        """Whether something runs that its cluster's stage does not hold now, or of which nobody can say that."""
+        return any(one.state is not RunState.CURRENT for one in self.runs)
 
 
 def newest(candidates: Sequence[Standing]) -> Standing | None:
