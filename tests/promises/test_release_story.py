@@ -203,8 +203,7 @@ def test_from_an_empty_folder_to_a_promoted_image(company: Company, tmp_path: Pa
     nothing = project.pipeline("promote", "deploy", tag="v3.0.0", variables={"PROMOTE_TO": "uat"})
     assert company.stands_in(UAT, "3.0.0") == release
     assert "Nothing was deployed: DEPLOY is not set." in nothing.stdout + nothing.stderr
-    assert "PASS  promote" in nothing.stdout
-    assert "PASS  deploy" not in nothing.stdout
+    assert [f"PASS  {job}" in nothing.stdout for job in ("promote", "deploy")] == [True, False]
 
     # Whoever deploys pulls it by name from the pull port, and gets that digest, and its file.
     wanted = {"PROMOTE_TO": "prod", "DEPLOY": 'echo "rolls out $$IMAGE"'}
