@@ -285,8 +285,10 @@ class TagDenied(Refusal):
 
 class StageFilledByPromotion(Refusal):
     def __init__(self, repository: str, image: str, reference: str, stage: str) -> None:
+        # A client that pushes by digest pushes a part of an index, and what goes there is the whole.
+        tag = "TAG" if ":" in reference else reference
         super().__init__(
-            f"{repository} is filled by promotion only: `pierhead promote {image}:{reference} --to {stage}`.",
+            f"{repository} is filled by promotion only: `pierhead promote {image}:{tag} --to {stage}`.",
             repository=repository,
         )
 
