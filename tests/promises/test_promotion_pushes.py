@@ -142,9 +142,20 @@ def test_a_copy_between_stages_by_any_client_is_known_by_its_digest(server: Pier
         refused = wire.put_manifest(f"{UAT}/{name}", "newest", whole.manifest)
         assert (refused.status, refused.code) == (409, "DENIED")
         assert "tag of the form {version}" in refused.message
-        refused = wire.put_manifest(f"{PROD}/{name}", "1.0.0", whole.manifest)
-        assert "1 approval, not by admin" in refused.message
+    # skopeo answers a refusal with the same index as Docker's list, which has another digest.
+    source, target = (f"docker://{server.address()}/{where}/{name}:1.0.0" for where in (UAT, PROD))
+    told = skopeo("copy", "--all", source, target, check=False)
+    assert (told.returncode, "1 approval, not by admin" in told.stderr) == (1, True), told.stderr
+    assert "vnd.docker.distribution.manifest.list.v2+json" in told.stderr, "it was tried"
+    assert f"Promote the index that uat holds: pierhead promote {name}:1.0.0 --to prod" in told.stderr
     assert digest_at(server, PROD, name, "1.0.0") is None
+    # What came before the index stays as manifests without a tag do, until somebody deletes it.
+    parts = [one.digest for one in whole.images]
+    assert [digest_at(server, PROD, name, one) for one in parts] == parts
+    with server.wire() as wire:
+        for one in parts:
+            wire.request("DELETE", f"/v2/{PROD}/{name}/manifests/{one}").expect(202)
+    assert [digest_at(server, PROD, name, one) for one in parts] == [None, None, None]
 
 
 def test_what_the_stage_before_does_not_hold_is_a_push_as_ever_and_only_for_admin(server: Pierhead) -> None:
@@ -154,7 +165,9 @@ def test_what_the_stage_before_does_not_hold_is_a_push_as_ever_and_only_for_admi
     assert listed(server, f"?image={name}") == []
     with as_person(server, "anna") as wire:
         refused = wire.request("POST", f"/v2/{PROD}/{name}/blobs/uploads/", b"")
-    assert (refused.status, refused.code) == (403, "DENIED")
+        assert (refused.status, refused.code) == (403, "DENIED")
+        part = wire.put_manifest(f"{PROD}/{name}", one.digest, one.manifest)
+    assert f"`pierhead promote {name}:TAG --to prod`" in part.message, "a digest alone may be a part of an index"
 
 
 def test_the_name_of_what_a_stage_holds_cannot_be_pushed_there(server: Pierhead) -> None:

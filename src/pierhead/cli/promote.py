@@ -73,18 +73,33 @@ def promote(
     body |= {"dry_run": True} if dry_run else {}
     body |= {"follow_referrers": True} if follow_referrers else {}
     try:
-        found = talk.client.send("POST", "promotions", body=body)
+        found = _send(talk.client, body)
     except Fault as fault:
         if not talk.as_json and fault.problem is not None:
             for line in gate_lines((fault.problem.get("about") or {}).get("gates") or ()):
                 print(line)
         raise
     if dry_run:
-        _show_plan(talk, found, reference, to)
+        _show_plan(talk, found)
         return
     if wait and found["state"] == "waiting":
         found = wait_for(talk.client, found, time.sleep)
     _show_result(talk, found)
+
+
+def _send(client: Client, body: Json) -> Json:
+    """``IMAGE`` may begin with the repository that it is in, as it does for other commands; nobody is asked for that
+    until the image is not found under the whole name. Raises Fault."""
+    try:
+        return client.send("POST", "promotions", body=body)
+    except Fault as fault:
+        first, _, rest = body["image"].partition("/")
+        unknown = (fault.problem or {}).get("code") in ("manifest_unknown", "name_refused")
+        if not unknown or not rest or not any(one["name"] == first for one in client.items("repositories")):
+            raise
+        if body.get("from", first) != first:
+            raise
+        return client.send("POST", "promotions", body={**body, "image": rest, "from": first})
 
 
 def _empty(talk: Talk, image: str, to: str, comment: str | None) -> None:
@@ -127,7 +142,7 @@ def wait_for(client: Client, found: Json, sleep: Callable[[float], None]) -> Jso
     return found
 
 
-def _show_plan(talk: Talk, found: Json, reference: str, to: str) -> None:
+def _show_plan(talk: Talk, found: Json) -> None:
     if talk.as_json:
         talk.print_json(found)
         return
@@ -140,7 +155,7 @@ def _show_plan(talk: Talk, found: Json, reference: str, to: str) -> None:
         many = "A gate is shut." if len(shut) == 1 else f"{len(shut)} gates are shut."
         print(f"{many} Open them, then run it without --dry-run.", file=sys.stderr)
     elif found["would_wait"]:
-        print(f"It would wait for approvals. Ask now:  pierhead promote {reference} --to {to}", file=sys.stderr)
+        print("It would wait for approvals. To ask for them, run it without --dry-run.", file=sys.stderr)
 
 
 def _show_result(talk: Talk, found: Json) -> None:

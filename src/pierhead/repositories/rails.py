@@ -58,13 +58,15 @@ class Rails(Struct, frozen=True):
     ) -> Move:
         """A promotion with all that the configuration says about it; what is asked for is put in by the caller."""
         end = self.end(target)
+        begin = end if kind is Kind.BACK else self.end(source)
         return Move(
             image=image,
-            source=end if kind is Kind.BACK else self.end(source),
+            source=begin,
             target=end,
             account=account,
             roles_of=self.roles_of,
             before=self.before(end),
+            behind=self.before(begin),
             kind=kind,
             follow=follow or (end.stage is not None and end.stage.follow),
             wait=self.train.wait * 1_000_000,
