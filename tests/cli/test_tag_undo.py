@@ -86,7 +86,7 @@ def test_what_may_not_be_put_back_says_why_and_what_to_do(server: Pierhead) -> N
     first, second = push(server, "undo/refused", 1, 2)
     name = f"{DEV}/undo/refused:stable"
     assert "may not push to" in refused(server, "tag", "rollback", name, **DEPLOYER)
-    assert "never stood for anything else" in refused(server, "tag", "rollback", name, "--steps", "2")
+    assert "goes back 1 step at most" in refused(server, "tag", "rollback", name, "--steps", "2")
     assert "pierhead tag history" in refused(server, "tag", "rollback", name, "--to", "0" * 8)
     assert "Say in which repository" in refused(server, "tag", "rollback", "undo/refused:stable")
     answer = ask(server, "POST", "images/undo/refused/-/tags/stable/rollback", {"to": first, "seen": first})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pierhead.domain.board import BoardRules
+from pierhead.domain.build_cache import by_name
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import OCI_MANIFEST
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -47,6 +48,23 @@ class BoardContract(MetadataFixtures):
         body = manifest(b"{}").replace(b"application/vnd.oci.image.config.v1+json", CACHE_CONFIG.encode())
         await store.write(later(dev.push, body, "cache-of-builds"))
         assert not await store.report(lambda r: r.board.candidates(dev.repository.name, IMAGE, RULES, 10))
+
+    async def test_a_tag_that_tells_a_build_cache_is_no_candidate_nor_counted_as_newer(
+        self, store: Store, clock: HandClock
+    ) -> None:
+        dev = await shelf(store)
+        first = await store.write(later(dev.push_image, "a", "1.0"))
+        names = ("buildcache", "build-cache.x", "main-buildcache", "x_build-cache", "cache", "my-cachet", "buildcaches")
+        for name in names:
+            clock.advance(SECOND)
+            await store.write(later(dev.push_image, name, name))
+        every = BoardRules(frozenset(), ())
+        found = await store.report(lambda r: r.board.candidates(dev.repository.name, IMAGE, every, 10))
+        images = [one for one in names if by_name(IMAGE, Tag(one)) is None]
+        assert [one.tag for one in found] == [*reversed(images), "1.0"]
+        at = found[-1].since
+        assert found[-1].digest == first
+        assert await store.report(lambda r: r.board.newer(dev.repository.name, IMAGE, every, at, 10)) == len(images)
 
     async def test_an_index_of_a_build_cache_is_no_candidate_and_one_of_images_is(self, store: Store) -> None:
         dev = await shelf(store)

@@ -53,7 +53,7 @@ class RunningContract(MetadataFixtures):
         await say(store, report(row(A)))
         found, changed = await say(store, report())
         assert (found.entries, changed) == (0, True)
-        assert not await store.report(lambda r: r.running.digests(IMAGE))
+        assert not await store.report(lambda r: r.running.of_image(IMAGE, 10))
 
     async def test_the_record_is_told_of_changes_and_not_of_every_report(self, store: Store, clock: HandClock) -> None:
         await say(store, report(row(A), row(None, image="", reference="quay.io/other:1")))
@@ -96,8 +96,6 @@ class RunningContract(MetadataFixtures):
         known = await store.report(lambda r: r.running.known_as(dev.repository.name, IMAGE, Digest.of(child)))
         assert set(known) == both
         assert not await store.report(lambda r: r.running.known_as(uat.repository.name, IMAGE, Digest.of(child)))
-        assert await store.report(lambda r: r.running.digests(IMAGE)) == both
-        assert not await store.report(lambda r: r.running.digests(ImageName("other")))
 
     async def test_entries_come_in_pages_by_cluster_and_by_image(self, store: Store) -> None:
         for name in ("a", "b"):

@@ -147,7 +147,6 @@ INDEXES = {
     ),
     "what runs of an image": (running.OF_IMAGE, ["running_by_image (image=?)"]),
     "what runs in a cluster": (running.PAGE_OF_CLUSTER, ["running_by_cluster (cluster=? AND id>?)"]),
-    "digests that run": (running.DIGESTS, ["running_by_image (image=?)"]),
     "a stage that holds a digest": (
         protected.POINTED_AT,
         ["pointers_by_digest (digest=?)", *["INTEGER PRIMARY KEY"] * 2],

@@ -11,7 +11,6 @@ from pierhead.domain.board import (
     GateState,
     Moving,
     Row,
-    Service,
     Standing,
     gate,
     moving_tags,
@@ -19,6 +18,7 @@ from pierhead.domain.board import (
 )
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.patterns import Patterns
 from pierhead.domain.provenance import Seen, compare_link, facts_of, platform_of, seen_of
 
 A, B, C = (Digest.of(text) for text in (b"a", b"b", b"c"))
@@ -44,16 +44,14 @@ def test_of_several_tags_for_the_newest_bytes_the_version_is_what_people_call_it
 
 @pytest.mark.parametrize("tag", ["latest", "stable", "branch-x-1", "sha256-" + "0" * 64, "sha256-" + "0" * 64 + ".sig"])
 def test_tags_that_move_or_belong_to_branches_and_signatures_stand_nowhere(tag: str) -> None:
-    assert not BoardRules().is_candidate(tag)
+    assert Patterns(BoardRules().passed_over).meets(tag)
 
 
 def test_other_patterns_may_be_passed_over() -> None:
     rules = BoardRules(moving=frozenset({"edge"}), skip=("pr-*",))
-    assert [tag for tag in ("edge", "pr-7", "latest", "branch-1", "1.0") if rules.is_candidate(tag)] == [
-        "latest",
-        "branch-1",
-        "1.0",
-    ]
+    passed_over = Patterns(rules.passed_over)
+    tags = ("edge", "pr-7", "latest", "branch-1", "1.0")
+    assert [tag for tag in tags if not passed_over.meets(tag)] == ["latest", "branch-1", "1.0"]
 
 
 def test_a_gate_tells_how_a_stage_relates_to_the_one_before() -> None:
@@ -84,7 +82,7 @@ def test_a_moving_tag_says_what_else_its_bytes_are_called() -> None:
 def test_a_row_differs_where_a_gate_is_neither_equal_nor_empty() -> None:
     def row(*states: GateState | None) -> Row:
         cells = [Cell("s", RepositoryName("r"), None, gate=None if one is None else Gate(one)) for one in states]
-        return Row(Service("server", ImageName("orchestrator/server")), cells)
+        return Row(None, ImageName("orchestrator/server"), cells)
 
     assert not row(None, GateState.EQUAL, GateState.NOTHING).differs
     assert row(None, GateState.EQUAL, GateState.NEWER).differs

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.house.tree import ROOT
-from tests.pages.house import ENVIRONMENT, sign_in, with_people
+from tests.pages.house import ENVIRONMENT, sign_in, signed_in, with_people
 from tests.peers.browser import NARROW, WIDE, Browser, Visitor
 from tests.peers.pierhead import Pierhead
 
 pytestmark = [pytest.mark.server]
 
+People = tuple[Visitor, Visitor]
 AXE = ROOT / "requirements/npm/node_modules/axe-core/axe.min.js"
 
 
@@ -30,6 +31,20 @@ def axe() -> str:
 def server() -> Iterator[Pierhead]:
     with Pierhead(with_people(), environment=ENVIRONMENT) as one:
         yield one
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["light", "dark"])
+def people(request: pytest.FixtureRequest, browser: Browser, server: Pierhead) -> Iterator[People]:
+    """A stranger and somebody who has signed in, who go from page to page, in light and wide or dark and narrow."""
+    dark = bool(request.param)
+    two = [browser.visitor(dark=dark, viewport=NARROW if dark else WIDE) for _ in range(2)]
+    try:
+        sign_in(two[1], server)
+        yield two[0], two[1]
+        assert [signed_in(one, server) for one in two] == [False, True], "nobody changed sides on the way"
+    finally:
+        for one in two:
+            one.context.close()
 
 
 def found_by(axe: str, visitor: Visitor) -> list[str]:
@@ -63,7 +78,7 @@ def refused(visitor: Visitor, server: Pierhead) -> None:
 
 def own_page(visitor: Visitor, server: Pierhead) -> None:
     """With a token and its secret shown, and every part that can be opened open."""
-    sign_in(visitor, server)
+    visitor.page.goto(server.url() + "/-/me")
     visitor.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     visitor.page.locator("form[action='/-/me/tokens'] [name=name]").fill(f"laptop-{id(visitor)}")
     visitor.page.locator("form[action='/-/me/tokens'] button").last.click()
@@ -72,43 +87,38 @@ def own_page(visitor: Visitor, server: Pierhead) -> None:
 
 
 def with_code(visitor: Visitor, server: Pierhead) -> None:
-    sign_in(visitor, server)
     visitor.page.goto(f"{server.url()}/-/login?code={code_of(server)}")
 
 
-def goes_to(path: str, *, signed_in: bool = False) -> Callable[[Visitor, Pierhead], None]:
+def goes_to(path: str) -> Callable[[Visitor, Pierhead], None]:
     def go(visitor: Visitor, server: Pierhead) -> None:
-        if signed_in:
-            sign_in(visitor, server)
         visitor.page.goto(server.url() + path)
 
     return go
 
 
-PAGES: dict[str, Callable[[Visitor, Pierhead], None]] = {
+STRANGERS: dict[str, Callable[[Visitor, Pierhead], None]] = {
     "home": goes_to("/"),
     "sign-in": goes_to("/-/sign-in"),
     "refused": refused,
     "signed-out": goes_to("/-/signed-out"),
-    "account": own_page,
-    "device": goes_to("/-/login", signed_in=True),
-    "device-code": with_code,
-    "device-wrong": goes_to("/-/login?code=BCDF-GHJK", signed_in=True),
-    "device-done": goes_to("/-/login?done=approve", signed_in=True),
     "error": goes_to("/-/nothing-here"),
-    "error-signed-in": goes_to("/-/nothing-here", signed_in=True),
+}
+SIGNED_IN: dict[str, Callable[[Visitor, Pierhead], None]] = {
+    "account": own_page,
+    "device": goes_to("/-/login"),
+    "device-code": with_code,
+    "device-wrong": goes_to("/-/login?code=BCDF-GHJK"),
+    "device-done": goes_to("/-/login?done=approve"),
+    "error-signed-in": goes_to("/-/nothing-here"),
 }
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_breaks_no_rule(name: str, dark: bool, axe: str, browser: Browser, server: Pierhead) -> None:
-    visitor = browser.visitor(dark=dark, viewport=NARROW if dark else WIDE)
-    try:
-        PAGES[name](visitor, server)
-        found = found_by(axe, visitor)
-    finally:
-        visitor.context.close()
+@pytest.mark.parametrize("name", [*STRANGERS, *SIGNED_IN])
+def test_a_page_breaks_no_rule(name: str, axe: str, people: People, server: Pierhead) -> None:
+    visitor = people[name in SIGNED_IN]
+    (STRANGERS | SIGNED_IN)[name](visitor, server)
+    found = found_by(axe, visitor)
     assert not found, "\n".join(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
 import apsw
@@ -13,12 +14,21 @@ from tests.peers.processes import LOOPBACK
 from tests.promises.canaries import FORM, JSON, Heard, Scene, basic
 from tests.promises.houses import DEV
 
+TOKENS_OF = ("svc-env", "a job", "a page", "a device login")
+
 
 def use_badly(scene: Scene, each: int = 1) -> None:
-    """Each secret where it does not belong, or one of so many."""
-    for what, secret in list(scene.secrets.items())[::each]:
-        misuse(scene, what, secret)
+    """Each kind of secret where it does not belong, or one of so many. Several at once: a failed login at an account
+    whose password is kept elsewhere waits until that is asked again."""
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(misuse, scene, *one) for one in kinds(scene)[::each]]:
+            done.result()
     scene.ask("wrong password", "GET", "/v2/", port=DEV, name="svc-env", password=scene.keep("wrong", "canary-wrong-1"))
+
+
+def kinds(scene: Scene) -> list[tuple[str, str]]:
+    """Every secret, but tokens of one account alone: those of the others are of the same make."""
+    return [(what, one) for what, one in scene.secrets.items() if "token of " not in what or what.endswith(TOKENS_OF)]
 
 
 def misuse(scene: Scene, what: str, secret: str) -> None:

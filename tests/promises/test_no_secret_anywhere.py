@@ -99,7 +99,8 @@ def test_no_file_of_the_data_folder_holds_one_but_those_that_only_their_owner_re
     for path in data.rglob("*"):
         if not path.is_file():
             continue
-        held = found_in(scene, path.read_bytes().decode("latin-1"))
+        # The reserve for a full disk is 64 MiB of zeros, in which no secret lies, but each would be looked for.
+        held = found_in(scene, path.read_bytes().replace(bytes(4096), b"\0").decode("latin-1"))
         if path.name in MAY_HOLD_SECRETS or path.parent == data / "keys":
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
         else:

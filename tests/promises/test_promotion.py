@@ -88,6 +88,7 @@ def test_row_121_uat_is_not_skipped_and_the_answer_says_the_way(server: Pierhead
     push(server, "orchestrator/skips", "1.0.0", image(seed=20))
     refused = ask(server, "orchestrator/skips:1.0.0", "prod")
     assert refused.status == 404, "uat does not have it"
+    assert "`pierhead promote orchestrator/skips:1.0.0 --to uat`" in refused.json()["message"]
     refused = ask(server, "orchestrator/skips:1.0.0", "prod", from_="dev")
     problem = refused.expect(409).json()
     assert problem["code"] == "promotion_gates_shut"
@@ -154,6 +155,13 @@ def test_what_a_stage_holds_is_pulled_by_name_and_a_roll_back_moves_that_and_no_
     assert found["current"]["before"]["digest"] == two.digest
     assert digest_at(server, PROD, name, "current") == one.digest
     assert digest_at(server, PROD, name, "1.1.0") == two.digest
+    # Nor does anybody move it as a tag, past the gates.
+    with server.wire() as wire:
+        path = f"/api/v1/repositories/{PROD}/images/{name}/-/tags/current/rollback"
+        problem = wire.request("POST", path, b"{}", {"Content-Type": "application/json"}).expect(403).json()
+    assert (problem["code"], f"`pierhead promote {name} --to {PROD} --back`" in problem["message"]) == (
+        "pointer_reserved", True,
+    )  # fmt: skip
     # A job that is run again does not move it: to go back is asked for as that.
     same = ask(server, f"{name}:1.1.0", "prod").expect(200).json()
     assert (same["state"], same["current"]["now"]["digest"]) == ("done", one.digest)
@@ -162,6 +170,36 @@ def test_what_a_stage_holds_is_pulled_by_name_and_a_roll_back_moves_that_and_no_
     assert digest_at(server, PROD, name, "current") == two.digest
     refused = ask(server, name, "prod", back=True, back_to="9.9.9").expect(409).json()
     assert refused["code"] == "nothing_before"
+
+
+def test_a_stage_is_emptied_for_a_service_that_is_no_more_and_filled_again_by_going_back(server: Pierhead) -> None:
+    name, one = "orchestrator/ended", image(seed=65)
+    push(server, name, "1.0.0", one)
+    for stage in ("uat", "prod"):
+        promoted(server, f"{name}:1.0.0", stage)
+    refused = ask(server, name, "prod", who="dora", empty=True).expect(403).json()
+    assert "dora may not promote" in refused["message"]
+    for wrong in ({"to": "dev"}, {"to": "archive"}, {"to": "prod", "tag": "1.0.0"}, {"to": "prod", "back": True}):
+        ask(server, name, **{"empty": True, **wrong}).expect(400)  # type: ignore[arg-type]
+    assert digest_at(server, PROD, name, "current") == one.digest
+    found = ask(server, name, "prod", empty=True, comment="ended").expect(200).json()
+    assert (found["emptied"], found["to"]["stage"], found["held"]["digest"]) == (True, "prod", one.digest)
+    assert digest_at(server, PROD, name, "current") is None
+    assert digest_at(server, PROD, name, "1.0.0") == one.digest
+    with as_person(server, "anna") as wire:
+        (row,) = wire.request("GET", f"/api/v1/board?service={name}").expect(200).json()["items"]
+        assert [stage["holds"] is None for stage in row["stages"]] == [False, False, True]
+    with as_person(server, "admin") as wire:
+        (event,) = wire.request("GET", "/api/v1/audit?kind=stage%20emptied").expect(200).json()["items"]
+        assert (event["account"], event["digest"], event["comment"]) == ("anna", one.digest, "ended")
+        path = f"/api/v1/repositories/{PROD}/images/{name}/-/tags/current/restore"
+        problem = wire.request("POST", path, b"{}", {"Content-Type": "application/json"}).expect(403).json()
+        assert problem["code"] == "pointer_reserved", "the way back is --back"
+    assert ask(server, name, "prod", empty=True).expect(200).json()["emptied"] is False
+    # A job that is run again fills nothing.
+    assert ask(server, f"{name}:1.0.0", "prod").expect(200).json()["current"]["now"] is None
+    assert promoted(server, name, "prod", back=True)["digest"] == one.digest
+    assert digest_at(server, PROD, name, "current") == one.digest
 
 
 def test_what_a_stage_holds_is_not_deleted_nor_is_its_name(server: Pierhead) -> None:

@@ -149,6 +149,10 @@ def test_a_dry_run_says_what_each_gate_says_and_changes_nothing(server: Pierhead
         told = wire.request("GET", f"/api/v1/explain?{query}").expect(200).json()
         assert told["allowed"] is True
         assert any(step["what"] == "gate approvals" and "0 of 2" in step["says"] for step in told["steps"])
+        assert "the tag 1.0.0 is new there" in str(told["steps"])
+        query = f"action=promote&image={name}&reference=1.0.0&to=uat"
+        told = wire.request("GET", f"/api/v1/explain?{query}").expect(200).json()
+        assert f"the tag 1.0.0 is {digest} there" in str(told["steps"])
         query = f"action=promote&image={name}&reference=1.0.0&to=prod&from=dev"
         assert wire.request("GET", f"/api/v1/explain?{query}").expect(200).json()["allowed"] is True
         told = wire.request("GET", "/api/v1/explain?action=promote&image=gates/all&reference=latest&to=uat").json()

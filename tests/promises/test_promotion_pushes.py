@@ -26,11 +26,21 @@ from tests.promises.rails import (
 )
 
 PROMOTION = {"suffixes": {"-uat": "uat", "-prod": "prod"}}
+NAMING = [
+    {
+        "name": "no-old",
+        "pattern": "pushes/old-{project}",
+        "repositories": [UAT],
+        "message": "Nothing old goes on.",
+        "suggestion": "pushes/{project}",
+    },
+    {"name": "odd", "pattern": "pushes/odd-*", "repositories": [UAT], "action": "warn", "message": "How odd."},
+]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Pierhead]:
-    config = staged([{"tags": ["{version}"]}], [{"approvals": 1}], promotion=PROMOTION)
+    config = staged([{"tags": ["{version}"]}], [{"approvals": 1}], promotion=PROMOTION, naming=NAMING)
     config["stages"]["uat"]["follow_referrers"] = True
     with Pierhead(config, environment=ENVIRONMENT) as started:
         yield started
@@ -83,6 +93,36 @@ def test_a_suffix_gives_nobody_a_right_that_they_do_not_have(server: Pierhead) -
     assert digest_at(server, UAT, name, "1.0.0") is None
 
 
+def test_a_promotion_in_any_form_is_held_to_the_rules_for_names_of_where_it_goes(server: Pierhead) -> None:
+    name, one = "pushes/old-server", image(seed=415)
+    push(server, name, "1.0.0", one)
+    why = "Nothing old goes on."
+    sentence = f"{name} does not go to uat, where it would keep its name. {why} Push to pushes/server."
+    for more in ({}, {"dry_run": True}, {"as_": ["2.0.0"]}):
+        problem = ask(server, f"{name}:1.0.0", "uat", **more).expect(403).json()
+        assert (problem["code"], problem["message"]) == ("name_refused", sentence)
+        assert problem["about"]["push_to"] == "pushes/server"
+    with server.wire() as wire:
+        suffix = wire.put_manifest(f"{DEV}/{name}", "1.0.0-uat", one.manifest)
+        copy = wire.put_manifest(f"{UAT}/{name}", "1.0.0", one.manifest)
+        asked = f"action=promote&to=uat&image={name}&reference=1.0.0&account=anna"
+        explained = wire.request("GET", f"/api/v1/explain?{asked}").expect(200).json()
+    assert (suffix.status, suffix.code, suffix.message) == (403, "DENIED", sentence)
+    assert (copy.status, copy.code, copy.message) == (403, "DENIED", f"{why} Push to pushes/server.")
+    assert (explained["code"], explained["steps"][-1]["what"]) == ("name_refused", "no-old")
+    assert digest_at(server, DEV, name, "1.0.0-uat") is None, "nothing of a push that is refused is written"
+    assert digest_at(server, UAT, name, one.digest) is None
+    assert listed(server, f"?image={name}") == []
+
+
+def test_a_promotion_under_a_name_that_is_warned_about_is_done_and_recorded_with_it(server: Pierhead) -> None:
+    push(server, "pushes/odd-one", "1.0.0", image(seed=416))
+    promoted(server, "pushes/odd-one:1.0.0", "uat")
+    with server.wire() as wire:
+        events = wire.request("GET", "/api/v1/audit?image=pushes/odd-one&kind=promoted").expect(200).json()["items"]
+    assert [one["naming"] for one in events] == [{"rule": "odd", "message": "How odd."}]
+
+
 def test_a_copy_between_stages_by_any_client_is_known_by_its_digest(server: Pierhead, skopeo: Skopeo) -> None:
     name, whole = "pushes/copy", three_platforms(420)
     push(server, name, "1.0.0", whole)
@@ -102,9 +142,20 @@ def test_a_copy_between_stages_by_any_client_is_known_by_its_digest(server: Pier
         refused = wire.put_manifest(f"{UAT}/{name}", "newest", whole.manifest)
         assert (refused.status, refused.code) == (409, "DENIED")
         assert "tag of the form {version}" in refused.message
-        refused = wire.put_manifest(f"{PROD}/{name}", "1.0.0", whole.manifest)
-        assert "1 approval, not by admin" in refused.message
+    # skopeo answers a refusal with the same index as Docker's list, which has another digest.
+    source, target = (f"docker://{server.address()}/{where}/{name}:1.0.0" for where in (UAT, PROD))
+    told = skopeo("copy", "--all", source, target, check=False)
+    assert (told.returncode, "1 approval, not by admin" in told.stderr) == (1, True), told.stderr
+    assert "vnd.docker.distribution.manifest.list.v2+json" in told.stderr, "it was tried"
+    assert f"Promote the index that uat holds: pierhead promote {name}:1.0.0 --to prod" in told.stderr
     assert digest_at(server, PROD, name, "1.0.0") is None
+    # What came before the index stays as manifests without a tag do, until somebody deletes it.
+    parts = [one.digest for one in whole.images]
+    assert [digest_at(server, PROD, name, one) for one in parts] == parts
+    with server.wire() as wire:
+        for one in parts:
+            wire.request("DELETE", f"/v2/{PROD}/{name}/manifests/{one}").expect(202)
+    assert [digest_at(server, PROD, name, one) for one in parts] == [None, None, None]
 
 
 def test_what_the_stage_before_does_not_hold_is_a_push_as_ever_and_only_for_admin(server: Pierhead) -> None:
@@ -114,7 +165,9 @@ def test_what_the_stage_before_does_not_hold_is_a_push_as_ever_and_only_for_admi
     assert listed(server, f"?image={name}") == []
     with as_person(server, "anna") as wire:
         refused = wire.request("POST", f"/v2/{PROD}/{name}/blobs/uploads/", b"")
-    assert (refused.status, refused.code) == (403, "DENIED")
+        assert (refused.status, refused.code) == (403, "DENIED")
+        part = wire.put_manifest(f"{PROD}/{name}", one.digest, one.manifest)
+    assert f"`pierhead promote {name}:TAG --to prod`" in part.message, "a digest alone may be a part of an index"
 
 
 def test_the_name_of_what_a_stage_holds_cannot_be_pushed_there(server: Pierhead) -> None:

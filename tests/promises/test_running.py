@@ -181,6 +181,30 @@ def test_only_a_reporter_reports_and_nobody_sees_what_they_may_not_pull(server: 
     assert runs(server, who="dev-only") == [], "the cluster runs for prod, of which this account sees nothing"
 
 
+def test_a_reporter_of_one_stage_reports_for_no_cluster_of_another(server: Pierhead) -> None:
+    """Nor takes one over by saying that it belongs to its own."""
+    tell(server, "PUT", "/roles/uat-report", {"rules": [{"rights": ["report running"], "repositories": [UAT]}]})
+    make(server, "uat-report", "uat-report")
+    say(server, "prod-eu", at(server, SERVER, "1.4"))
+    for more in ({}, {"stage": "prod"}, {"stage": "uat"}):
+        body = {"cluster": "prod-eu", "images": [], **more}
+        refused = tell(server, "POST", "/running", body, who="uat-report", password=PASSWORD, status=(403,))
+        assert "this account reports for uat" in refused["message"]
+    tell(server, "DELETE", "/running/prod-eu", who="uat-report", password=PASSWORD, status=(403,))
+    assert len(runs(server)) == 1, "what runs in prod is protected as before"
+    body = {"cluster": "uat-eu", "stage": "uat", "images": [at(server, SERVER, "1.4")]}
+    assert tell(server, "POST", "/running", body, who="uat-report", password=PASSWORD)["ours"] == 1
+    tell(server, "DELETE", "/running/uat-eu", who="uat-report", password=PASSWORD)
+
+
+def test_what_runs_under_a_tag_that_is_not_here_is_a_stray(server: Pierhead) -> None:
+    say(server, "prod-eu", at(server, AGENT, "9.9"))
+    (row,) = tell(server, "GET", "/board?strays=true")["items"]
+    assert (row["service"], [one["state"] for one in row["runs"]]) == ("agent", ["unknown"])
+    code, out, _ = server.run_command("board", "--strays", "--service", "server")
+    assert (code, out) == (0, "")
+
+
 def test_a_report_is_in_the_record_without_what_is_not_from_here(server: Pierhead) -> None:
     say(server, "recorded", at(server, SERVER, NOW.digest), "quay.io/a/secret-project:1")
     event = tell(server, "GET", "/audit?kind=running&limit=1")["items"][0]
@@ -241,7 +265,7 @@ def command(server: Pierhead, *args: str, stdin: str = "") -> subprocess.Complet
 def test_the_command_takes_what_kubectl_prints_and_plain_lists(server: Pierhead) -> None:
     done = command(server, "report", "--cluster", "prod-eu", stdin=pods_of(server))
     assert done.returncode == 0, done.stderr
-    assert "The list of prod-eu was replaced: 4 entries, 2 of them images of this server." in done.stdout
+    assert "The list of prod-eu was replaced: 4 entries, of which 2 are images of this server." in done.stdout
     assert [(one["workload"], one["count"], one["state"]) for one in runs(server)] == [
         ("Deployment/server", 2, "current")
     ]
@@ -255,6 +279,8 @@ def test_the_command_takes_what_kubectl_prints_and_plain_lists(server: Pierhead)
     assert "ok 2/2" in out
     done = command(server, "clusters")
     assert {"prod-eu", "uat-eu", "svc-report"} <= set(done.stdout.split())
+    done = command(server, "report", "--cluster", "uat-eu", "--stage", "uat", "--nothing")
+    assert done.stdout == "The list of uat-eu was replaced: 0 entries, of which 0 are images of this server.\n"
     done = command(server, "forget", "uat-eu")
     assert done.stdout == "uat-eu is forgotten.\n"
     done = command(server, "forget", "uat-eu")
@@ -262,12 +288,13 @@ def test_the_command_takes_what_kubectl_prints_and_plain_lists(server: Pierhead)
     assert "pierhead running clusters" in done.stderr
 
 
-@pytest.mark.parametrize("text", ['{"a": 1}', '{"items": ', "[" * 100_000])
+@pytest.mark.parametrize("text", ['{"a": 1}', '{"items": ', "[" * 100_000, "", "# nothing\n"])
 def test_the_command_says_what_it_cannot_read(server: Pierhead, text: str) -> None:
     done = command(server, "report", "--cluster", "prod-eu", stdin=text)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Standard input")
     assert done.stderr.count("\n") == 1
+    assert tell(server, "GET", "/running/clusters")["items"] == []
 
 
 # --- the example for Kubernetes --------------------------------------------------------------------------------------

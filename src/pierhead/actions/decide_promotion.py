@@ -25,12 +25,15 @@ async def approve(
     """Notes it; the last approval that was missing does the promotion, if every gate passes then. ``put`` is leave to
     promote to its target.
 
-    Raises OwnPromotion, Denied for who is none of those that are asked, PromotionOver, and what a promotion raises.
+    Raises OwnPromotion, NameRefused, Denied for who is none of those that are asked, PromotionOver, and what a
+    promotion raises.
     """
     account = put.principal.name
     if account == row.account:
         raise OwnPromotion(row.id, account)
     move = _move(rails, row)
+    if move.kind is not Kind.BACK:
+        rails.judge_name(put.principal, put.repository, put.image)
     gates = [] if move.target.stage is None else move.target.stage.gates
     asked = [gate.people for gate in gates if isinstance(gate, Approvals)]
     if asked and not any(people.hold(account, rails.roles_of(account)) for people in asked):

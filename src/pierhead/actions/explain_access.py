@@ -175,12 +175,19 @@ class Explainer:
             right, where = Right.PROMOTE, target
             steps.append(explain.right_step(subject, Right.PROMOTE, target.name, image))
             require(who, Right.PROMOTE, target.name, image)
-            steps.append(await self._writable(target, image, None))
+            if self._table.naming:
+                judged = self._table.rails.judge_name(who, target.name, image)
+                steps.append(explain.name_step(self._table.naming, image, judged))
+            tag = reference if isinstance(reference, Tag) else None
+            steps.append(await self._writable(target, image, tag, plans=True))
             if reference is not None:
                 gates, shut = await self._gates(question, source)
                 steps += gates
                 if shut is not None:
                     return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), shut))
+        except NameRefused as refusal:
+            steps.append(explain.name_step(self._table.naming, image, refusal))
+            return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
         except Refusal as refusal:
             steps += self._end(question, right, where, image, refusal)
             return explain.explain_write("promote", subject, None, str(image), Written(tuple(steps), refusal))
@@ -220,8 +227,9 @@ class Explainer:
             raise ManifestUnknown(question.image, str(question.reference), source.name)
         return Step(source.name, f"{source.name} has {_shown(question.image, question.reference)}: {held}.")
 
-    async def _writable(self, target: Entry, image: ImageName, tag: Tag | None) -> Step:
-        """Raises RepositoryReadOnly, TagWrittenOnce: for a tag that is there, only the same bytes are taken."""
+    async def _writable(self, target: Entry, image: ImageName, tag: Tag | None, *, plans: bool = False) -> Step:
+        """Raises RepositoryReadOnly, TagWrittenOnce: for a tag that is there, only the same bytes are taken. With
+        ``plans`` the tag is told of alone, since a plan judges it."""
         rows, intervals = await self._store.report(
             lambda reports: (
                 reports.repositories(),
@@ -232,6 +240,10 @@ class Explainer:
         if writing.policy is WritePolicy.DENY:
             raise RepositoryReadOnly(target.name)
         found = next((one for one in intervals if one.until is None or one.once), None)
+        if found is not None and plans:
+            policy = f"The write policy of {target.name} is {writing.policy.value}"
+            verb = "is" if found.until is None else "was"
+            return Step(target.name, f"{policy}: the tag {tag} {verb} {found.digest} there.")
         if found is not None and tag is not None and writing.is_once(tag):
             rule = writing.rule_of(tag)
             where = "" if rule is None else rule.where

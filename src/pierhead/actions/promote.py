@@ -40,7 +40,7 @@ class Wanted(Struct, frozen=True):
 async def promote(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: Wanted) -> PromotionRow:
     """Done, or waiting for approvals. ``pull`` is leave in the source, ``put`` to promote to the target.
 
-    Raises what ``commits.promotion.promote`` raises; what gates refused stands in the record by then.
+    Raises NameRefused, and what ``commits.promotion.promote`` raises; what gates refused stands in the record by then.
     """
     move = await _move(store, rails, pull, put, wanted)
     try:
@@ -61,6 +61,9 @@ async def plan_promotion(store: Store, rails: Rails, pull: Grant, put: Grant, wa
 async def _move(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: Wanted) -> Move:
     """The request with all that the configuration says about it."""
     kind = Kind.BACK if wanted.back else Kind.PROMOTION
+    # What goes back brings no name in.
+    warned = None if wanted.back else rails.judge_name(put.principal, put.repository, put.image)
+    naming = {} if warned is None else {"naming": warned.document}
     asked = rails.move(put.image, pull.repository, put.repository, put.principal.name, kind, follow=wanted.follow)
     move = replace(
         asked,
@@ -68,7 +71,7 @@ async def _move(store: Store, rails: Rails, pull: Grant, put: Grant, wanted: Wan
         digest=wanted.digest,
         tags=wanted.tags,
         back=wanted.back_to,
-        circumstances=wanted.circumstances,
+        circumstances={**wanted.circumstances, **naming},
         comment=wanted.comment,
         key=wanted.key,
     )

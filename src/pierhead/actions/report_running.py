@@ -37,17 +37,22 @@ async def accept_report(
     stage: str,
     entries: Sequence[Reported],
     circumstances: Mapping[str, object],
+    theirs: frozenset[str] | None,
 ) -> ReportAccepted:
-    """``who`` was found to have the right to report. Raises Unavailable."""
+    """``who`` was found to have the right to report for this stage; ``theirs`` are all those that they have it for,
+    None for every one. Raises Denied for a cluster of another stage, Unavailable."""
     found = [_found(table, hosts, cluster, one) for one in entries]
-    report = Report(cluster, stage, found, who.name, circumstances)
+    report = Report(cluster, stage, found, who.name, circumstances, theirs)
     row, changed = await store.write(partial(report_running, report=report))
     return ReportAccepted(row, sum(bool(one.row.image) for one in found), changed)
 
 
-async def forget(store: Store, who: Principal, cluster: str, circumstances: Mapping[str, object]) -> None:
-    """Raises ClusterUnknown, Unavailable."""
-    await store.write(partial(forget_cluster, cluster=cluster, account=who.name, circumstances=circumstances))
+async def forget(
+    store: Store, who: Principal, cluster: str, circumstances: Mapping[str, object], theirs: frozenset[str] | None
+) -> None:
+    """Raises ClusterUnknown, Denied, Unavailable."""
+    told = partial(forget_cluster, cluster=cluster, account=who.name, circumstances=circumstances, theirs=theirs)
+    await store.write(told)
 
 
 def _found(table: Table, hosts: Hosts, cluster: str, one: Reported) -> Found:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from pierhead.domain import board, limits
 from pierhead.domain.access import Principal, Right
-from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, GateState, Row, Service, Standing
+from pierhead.domain.board import BoardPlan, BoardStage, Cell, Gate, GateState, Row, Standing
 from pierhead.domain.build_cache import by_name
+from pierhead.domain.catalogue import Service
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.provenance import Seen
@@ -25,6 +26,8 @@ from pierhead.repositories.parts import Parts
 
 _SERVICE: Final = "service:"
 _IMAGE: Final = "image:"
+_Head = tuple[str, Service | None, ImageName]
+"""What the page after it is behind, the service, None for an image that belongs to none, and the image."""
 Waiting = Mapping[tuple[RepositoryName, ImageName], PromotionRow]
 
 
@@ -76,8 +79,8 @@ def _batch(
     heads = _heads(reports, plan, wanted, after, limit + 1)
     rows: list[tuple[str, Row]] = []
     clusters, waiting = _clusters(reports, plan), _waiting(reports)
-    for mark, service in heads:
-        row = _row(reports, plan, who, service, waiting)
+    for mark, service, image in heads:
+        row = _row(reports, plan, who, service, image, waiting)
         if row is None:
             continue
         if clusters:
@@ -87,16 +90,16 @@ def _batch(
     return rows, heads[-1][0] if len(heads) > limit else None
 
 
-def _heads(reports: Reports, plan: BoardPlan, wanted: Wanted, after: str, limit: int) -> list[tuple[str, Service]]:
+def _heads(reports: Reports, plan: BoardPlan, wanted: Wanted, after: str, limit: int) -> list[_Head]:
     if wanted.names:
-        heads = list(_named(plan, wanted.names))
-        marks = [mark for mark, _ in heads]
+        named = list(_named(plan, wanted.names))
+        marks = [mark for mark, _, _ in named]
         if after and after not in marks:
             raise CursorUnknown
-        return heads[marks.index(after) + 1 if after else 0 :][:limit]
-    heads = [(f"{_SERVICE}{one.name}", one) for one in plan.services]
+        return named[marks.index(after) + 1 if after else 0 :][:limit]
+    heads: list[_Head] = [(f"{_SERVICE}{one.name}", one, one.image) for one in plan.services]
     if after.startswith(_SERVICE):
-        marks = [mark for mark, _ in heads]
+        marks = [mark for mark, _, _ in heads]
         # A service that has left the catalogue since the page before: what is behind it is not known any more.
         heads = heads[marks.index(after) + 1 :] if after in marks else []
         after = ""
@@ -108,20 +111,20 @@ def _heads(reports: Reports, plan: BoardPlan, wanted: Wanted, after: str, limit:
     known = {one.image for one in plan.services}
     while len(heads) < limit:
         names = reports.board.images([stage.repository for stage in plan.stages], after, limit)
-        heads += [(f"{_IMAGE}{name}", Service(None, name)) for name in names if name not in known]
+        heads += [(f"{_IMAGE}{name}", None, name) for name in names if name not in known]
         if len(names) < limit:
             break
         after = names[-1]
     return heads[:limit]
 
 
-def _named(plan: BoardPlan, names: Collection[str]) -> Iterator[tuple[str, Service]]:
+def _named(plan: BoardPlan, names: Collection[str]) -> Iterator[_Head]:
     """Services by their names, or images by theirs."""
     services = {one.name: one for one in plan.services}
     images = {str(one.image): one for one in plan.services}
     for name in names:
-        one = services.get(name) or images.get(name) or Service(None, ImageName(name))
-        yield f"{_SERVICE}{one.name}" if one.name else f"{_IMAGE}{one.image}", one
+        one = services.get(name) or images.get(name)
+        yield (f"{_IMAGE}{name}", None, ImageName(name)) if one is None else (f"{_SERVICE}{one.name}", one, one.image)
 
 
 def _waiting(reports: Reports) -> Waiting:
@@ -130,23 +133,25 @@ def _waiting(reports: Reports) -> Waiting:
     return {(row.target_repository, row.image): row for row in reversed(rows)}
 
 
-def _row(reports: Reports, plan: BoardPlan, who: Principal, service: Service, waiting: Waiting) -> Row | None:
+def _row(
+    reports: Reports, plan: BoardPlan, who: Principal, service: Service | None, image: ImageName, waiting: Waiting
+) -> Row | None:
     """None if the account may pull the image from no stage, or if an image of no service stands nowhere."""
     cells: list[Cell] = []
     before: tuple[BoardStage, Cell] | None = None
     for stage in plan.stages:
-        if not who.may(Right.PULL, stage.repository, service.image):
+        if not who.may(Right.PULL, stage.repository, image):
             before = None
             continue
-        cell = _cell(reports, plan, service.image, stage, before)
-        asked = waiting.get((stage.repository, service.image))
+        cell = _cell(reports, plan, image, stage, before)
+        asked = waiting.get((stage.repository, image))
         if asked is not None and cell.gate is not None:
             cell = replace(cell, gate=replace(cell.gate, state=GateState.WAITS, **_asked(asked)))
         before = stage, cell
         cells.append(cell)
-    if not cells or (service.name is None and not any(cell.holds or cell.moving for cell in cells)):
+    if not cells or (service is None and not any(cell.holds or cell.moving for cell in cells)):
         return None
-    return Row(service, cells)
+    return Row(service, image, cells)
 
 
 def _asked(row: PromotionRow) -> _Asked:
@@ -173,6 +178,8 @@ def _cell(
         if held is not None and told is not None:
             holds, pointed = told, True
             left = None if held.previous is None else held.previous.digest
+        elif held is None and reports.pointers(stage.repository, image, 1):
+            holds = None  # somebody said that nothing stands here any more
     pointing = reports.board.pointing(stage.repository, image, rules.moving)
     moving = board.moving_tags(pointing, found, holds)
     cell = Cell(stage.name, stage.repository, holds, moving=moving, pointed=pointed)
@@ -239,12 +246,12 @@ def _runs(
     """Of clusters whose stage the account may see."""
     cells = {cell.stage: cell for cell in row.cells}
     found: list[Runs] = []
-    for one in reports.running.of_image(row.service.image, limits.RUNNING_SHOWN_MAX):
+    for one in reports.running.of_image(row.image, limits.RUNNING_SHOWN_MAX):
         cluster, stage = clusters[one.cluster]
         cell = cells.get(stage)
         if cell is None:
             continue
-        image, holds = row.service.image, cell.holds
+        image, holds = row.image, cell.holds
         known: Sequence[Digest] = ()
         if one.digest is not None:
             known = reports.running.known_as(cell.repository, image, one.digest)
@@ -266,7 +273,7 @@ def _called(reports: Reports, cell: Cell, image: ImageName, known: Sequence[Dige
 
 async def _with_facts(parts: Parts, facts: FactsShelf, wanted: Wanted, rows: Sequence[Row]) -> Sequence[Row]:
     at = [
-        Whereabouts(cell.repository, row.service.image, cell.holds.digest)
+        Whereabouts(cell.repository, row.image, cell.holds.digest)
         for row in rows
         for cell in row.cells
         if cell.holds is not None

@@ -45,7 +45,7 @@ async def roll_back_tag(
     if to is None:
         stood = [one.digest for at, one in enumerate(past) if at == 0 or one.digest != past[at - 1].digest]
         if steps >= len(stood):
-            raise TagNeverThere(image, tag, "", hosted.name)
+            raise TagNeverThere(image, tag, "", hosted.name, len(stood) - 1)
         to = stood[steps]
     undo, target, expected = _undo(hosted, grant, circumstances), to, seen
     return await hosted.parts.store.write(lambda tx: roll_back(tx, undo, tag, target, expected))

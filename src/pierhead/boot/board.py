@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pierhead.boot.settings import HostedSettings, Settings
-from pierhead.domain.board import BoardPlan, BoardRules, BoardStage, Service
+from pierhead.domain.board import BoardPlan, BoardRules, BoardStage
 
 
 def plan_of(settings: Settings) -> BoardPlan:
@@ -12,12 +12,11 @@ def plan_of(settings: Settings) -> BoardPlan:
     side_by_side = [
         BoardStage(name, name) for name, one in settings.repositories.items() if isinstance(one, HostedSettings)
     ]
-    services = [Service(one.name, one.image, one.owner) for one in settings.services.values()]
     pointer = [settings.promotion.pointer] if settings.promotion.pointer else []  # moves with what the stage holds
     rules = BoardRules(settings.tags.moving, (*settings.board.skip, *pointer))
     return BoardPlan(
         tuple(stages or side_by_side),
-        tuple(services),
+        tuple(settings.services.values()),
         rules,
         staged=bool(stages),
         stale_seconds=settings.board.stale_seconds,

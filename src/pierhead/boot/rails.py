@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pierhead.boot.settings import HostedSettings, Settings
 from pierhead.commits.promotion_record import recording
 from pierhead.domain.names import RepositoryName
+from pierhead.domain.naming import Naming
 from pierhead.ports.metadata.values import RepositoryRow
 from pierhead.ports.record_keys import RecordSigner
 from pierhead.ports.signatures import Signatures
@@ -27,5 +28,6 @@ def rails_of(
         found = directory.account(account)
         return () if found is None or found.disabled else found.roles
 
+    naming = Naming(settings.naming, settings.services)
     ids = {name: rows[name].id for name, one in settings.repositories.items() if isinstance(one, HostedSettings)}
-    return Rails(settings.train, ids, signatures, roles_of, recording(signer))
+    return Rails(settings.train, ids, signatures, roles_of, recording(signer), naming)

@@ -33,7 +33,6 @@ from pierhead.commits.upload import save_uploads
 from pierhead.domain import limits
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import RepositoryName
-from pierhead.domain.naming import Naming
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import Unavailable
 from pierhead.faces.door.connectors import Trust
@@ -276,5 +275,4 @@ def _table(settings: Settings, repositories: Mapping[RepositoryName, Repository]
                 stages.get(name, ""),
             )
         )
-    naming = Naming(settings.naming, settings.services)
-    return Table(entries, str(settings.external), rails, settings.tags, naming)
+    return Table(entries, str(settings.external), rails, settings.tags, rails.naming)

@@ -47,7 +47,10 @@ def list_board(
         talk.list(found, (), "")
         return
     rows = list(found)
-    show(list(columns(rows)), rows, talk.look, "No image stands in a stage yet, or none that you may pull.")
+    nothing = "No image stands in a stage yet, or none that you may pull."
+    if services or stages or differs or strays:
+        nothing = "Nothing on the board is so. `pierhead board` alone shows all of it."
+    show(list(columns(rows)), rows, talk.look, nothing)
     if talk.look.terminal:
         _remark(rows)
 

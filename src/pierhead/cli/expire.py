@@ -35,7 +35,7 @@ _GUARDED = (
     Column("IMAGE", plain("image")),
     Column("TAG", plain("tag")),
     Column("DIGEST", digest("digest")),
-    Column("STAYS, SINCE", plain("guarded")),
+    Column("STAYS BECAUSE", plain("guarded")),
     Column("RULE", plain("rule"), 1),
 )
 _BROKEN = (

@@ -28,23 +28,30 @@ _PAUSE_SECONDS = 2.0
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and what each gate says.")
 @click.option("--back", is_flag=False, flag_value="", metavar="[TAG|DIGEST]",
               help="The stage goes back to what it was under TAG; to what it was before, without one.")  # fmt: skip
+@click.option("--empty", is_flag=True, help="The stage holds nothing of IMAGE any more; its tags stay there.")
 @click.option("--follow-referrers", is_flag=True, help="Signatures and reports that come later go there too.")
 @click.option("--comment", metavar="TEXT", help="Why; kept in the record.")
 @click.option("--wait", is_flag=True, help="Wait until it is approved or rejected.")
 @talks
 def promote(
     talk: Talk, reference: str, to: str, source: str | None, tags: tuple[str, ...], dry_run: bool, back: str | None,
-    follow_referrers: bool, comment: str | None, wait: bool,
+    empty: bool, follow_referrers: bool, comment: str | None, wait: bool,
 ) -> None:  # fmt: skip
     """Promote an image, digest and all that belongs to it unchanged: every platform, signatures, SBOMs, attestations.
 
     No bytes are copied, whatever its size. With a digest behind the tag, it is refused if the tag is another by now.
-    The same command again does nothing more. To go back, name the image alone and say --back.
+    The same command again does nothing more. To go back, name the image alone and say --back; for a service that is no
+    more, --empty.
 
     To a URL, what is missing there is copied, with the login that `pierhead login --server https://OTHER` keeps, or
     PIERHEAD_TO_USER and PIERHEAD_TO_PASSWORD; broken off, the same command goes on where it stopped.
     """
     image, tag, digest = parts_of(reference)
+    if empty:
+        if tag or digest or source or tags or dry_run or back is not None or follow_referrers or wait or "://" in to:
+            raise Fault(f"With --empty go IMAGE, --to and --comment: pierhead promote {image} --to {to} --empty.")
+        _empty(talk, image, to, comment)
+        return
     if "://" in to:
         from pierhead.cli.promote_elsewhere import promote_elsewhere
 
@@ -66,18 +73,47 @@ def promote(
     body |= {"dry_run": True} if dry_run else {}
     body |= {"follow_referrers": True} if follow_referrers else {}
     try:
-        found = talk.client.send("POST", "promotions", body=body)
+        found = _send(talk.client, body)
     except Fault as fault:
         if not talk.as_json and fault.problem is not None:
             for line in gate_lines((fault.problem.get("about") or {}).get("gates") or ()):
                 print(line)
         raise
     if dry_run:
-        _show_plan(talk, found, reference, to)
+        _show_plan(talk, found)
         return
     if wait and found["state"] == "waiting":
         found = wait_for(talk.client, found, time.sleep)
     _show_result(talk, found)
+
+
+def _send(client: Client, body: Json) -> Json:
+    """``IMAGE`` may begin with the repository that it is in, as it does for other commands; nobody is asked for that
+    until the image is not found under the whole name. Raises Fault."""
+    try:
+        return client.send("POST", "promotions", body=body)
+    except Fault as fault:
+        first, _, rest = body["image"].partition("/")
+        unknown = (fault.problem or {}).get("code") in ("manifest_unknown", "name_refused")
+        if not unknown or not rest or not any(one["name"] == first for one in client.items("repositories")):
+            raise
+        if body.get("from", first) != first:
+            raise
+        return client.send("POST", "promotions", body={**body, "image": rest, "from": first})
+
+
+def _empty(talk: Talk, image: str, to: str, comment: str | None) -> None:
+    body: Json = {"image": image, "to": to, "empty": True, **({"comment": comment} if comment else {})}
+    found = talk.client.send("POST", "promotions", body=body)
+    if talk.as_json:
+        talk.print_json(found)
+        return
+    where, held = end_of(found["to"]), found["held"]
+    if held is None:
+        print(f"{where} holds nothing of {image}.")
+        return
+    print(f"{where} holds nothing of {image} any more; before {held['tag'] or held['digest']}. Its tags stay.")
+    print(f"To put it back:  pierhead promote {image} --to {where} --back", file=sys.stderr)
 
 
 def parts_of(reference: str) -> tuple[str, str, str]:
@@ -106,7 +142,7 @@ def wait_for(client: Client, found: Json, sleep: Callable[[float], None]) -> Jso
     return found
 
 
-def _show_plan(talk: Talk, found: Json, reference: str, to: str) -> None:
+def _show_plan(talk: Talk, found: Json) -> None:
     if talk.as_json:
         talk.print_json(found)
         return
@@ -119,7 +155,7 @@ def _show_plan(talk: Talk, found: Json, reference: str, to: str) -> None:
         many = "A gate is shut." if len(shut) == 1 else f"{len(shut)} gates are shut."
         print(f"{many} Open them, then run it without --dry-run.", file=sys.stderr)
     elif found["would_wait"]:
-        print(f"It would wait for approvals. Ask now:  pierhead promote {reference} --to {to}", file=sys.stderr)
+        print("It would wait for approvals. To ask for them, run it without --dry-run.", file=sys.stderr)
 
 
 def _show_result(talk: Talk, found: Json) -> None:
@@ -130,10 +166,11 @@ def _show_result(talk: Talk, found: Json) -> None:
         for line in result_lines(found, talk.look):
             print(line)
     now = ((found.get("current") or {}).get("now") or {}).get("digest")
-    if found["state"] == "done" and now not in (None, found["digest"]):
+    between_stages = found["from"]["stage"] and found["to"]["stage"]
+    if found["state"] == "done" and now != found["digest"] and (now or between_stages):
         where = end_of(found["to"])
         tag = (found["tags"] or [found["digest"]])[0]
-        print(f"{where} holds {now} by now. To go back to this one:  "
+        print(f"{where} holds {now or 'nothing of it'} by now. To go back to this one:  "
               f"pierhead promote {found['image']} --to {where} --back {tag}", file=sys.stderr)  # fmt: skip
     if found["state"] == "waiting":
         print(f"It waits for approval. Another person:  pierhead approve {found['id']}", file=sys.stderr)

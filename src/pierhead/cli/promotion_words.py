@@ -61,7 +61,8 @@ def result_lines(found: Json, how: Look) -> Iterator[str]:
 def plan_lines(found: Json, how: Look) -> Iterator[str]:
     """What a promotion would do."""
     plan = found["plan"]
-    tags = ", ".join(clean(one["name"]) for one in plan["tags"])
+    after = plan["current"]["after_tag"]
+    tags = ", ".join(clean(one["name"]) for one in plan["tags"]) or clean(after)
     way = (
         f"{end_of(plan['to'])} goes back"
         if plan["kind"] == "back"
@@ -73,7 +74,7 @@ def plan_lines(found: Json, how: Look) -> Iterator[str]:
     now = plan["current"]["now"]
     before = f"{clean(now['tag'])} {_eight(now['digest'])}".strip() if now else "-"
     if plan["current"]["after"]:
-        yield f"  current   {before}  ->  {tags} {_eight(plan['current']['after'])}"
+        yield f"  current   {before}  ->  {clean(after)} {_eight(plan['current']['after'])}"
     for tag in plan["tags"]:
         once = "  written once" if plan["written_once"] else ""
         yield f"  {clean(tag['name'])}  {_eight(tag['now']) or '-'}  ->  {_eight(tag['after'])}{once}"

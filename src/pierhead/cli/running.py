@@ -69,23 +69,23 @@ def clusters(talk: Talk) -> None:
 @running.command()
 @click.option("--cluster", required=True, metavar="NAME", help="What the cluster is called.")
 @click.option("--stage", help="The stage that it runs for; the last one without it.")
+@click.option("--nothing", is_flag=True, help="It runs nothing; standard input is not read.")
 @talks
-def report(talk: Talk, cluster: str, stage: str | None) -> None:
+def report(talk: Talk, cluster: str, stage: str | None, nothing: bool) -> None:
     """Say what a cluster runs; its list is replaced. It is read from standard input: what `kubectl get pods -A -o json`
     prints, or a plain list of images, one a line."""
-    if sys.stdin.isatty():
+    if not nothing and sys.stdin.isatty():
         raise Fault("Nothing is piped in: kubectl get pods -A -o json | pierhead running report --cluster NAME")
-    document = document_of(sys.stdin.read(_CHARACTERS_MAX + 1))
+    document = {"images": []} if nothing else document_of(sys.stdin.read(_CHARACTERS_MAX + 1))
     body = {**document, "cluster": cluster, **({} if stage is None else {"stage": stage})}
     found = talk.client.send("POST", "running", body=body)
     if talk.as_json:
         talk.print_json(found)
         return
     said = "was replaced" if found["changed"] else "says the same as before"
-    print(
-        f"The list of {clean(found['cluster'])} {said}: {found['entries']} entries, {found['ours']} of them images of "
-        "this server."
-    )
+    entries = "1 entry" if found["entries"] == 1 else f"{found['entries']} entries"
+    ours = "1 is an image" if found["ours"] == 1 else f"{found['ours']} are images"
+    print(f"The list of {clean(found['cluster'])} {said}: {entries}, of which {ours} of this server.")
 
 
 @running.command()
@@ -105,8 +105,11 @@ def document_of(text: str) -> Json:
     if len(text) > _CHARACTERS_MAX:
         raise Fault("Standard input has more than 32 MiB. Send fewer pods at once, such as those of one namespace.")
     if not text.lstrip().startswith(("{", "[")):
-        lines = [line.split("#")[0].strip() for line in text.splitlines()]
-        return {"images": [line for line in lines if line]}
+        lines = [line for line in (one.split("#")[0].strip() for one in text.splitlines()) if line]
+        # What lists the images may have failed, and then everything that runs would lose its protection.
+        if not lines:
+            raise Fault("Standard input is empty, so the list stays as it was. If nothing runs there, say --nothing.")
+        return {"images": lines}
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError):

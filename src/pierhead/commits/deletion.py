@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from pierhead.commits.promotion_pointer import POINTER_NOTE
+from pierhead.commits.promotion_pointer import refuse_pointer
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy, Writing
@@ -17,7 +17,6 @@ from pierhead.domain.refusals import (
     ManifestUnknown,
     RepositoryReadOnly,
 )
-from pierhead.domain.refusals_promotion import PointerReserved
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import Event, ImageId, RepositoryId
 
@@ -42,8 +41,7 @@ def delete_tag(tx: Tx, deletion: Deletion, tag: Tag) -> None:
     digest = tx.tags.pointing(image, [tag]).get(tag)
     if digest is None:
         raise ManifestUnknown(deletion.image, tag, deletion.name)
-    if tag == tx.notes.get(POINTER_NOTE) and tx.pointers.now(image) is not None:
-        raise PointerReserved(deletion.name, deletion.image, tag, deletion.name)
+    refuse_pointer(tx, image, deletion.name, deletion.image, tag)
     event = tx.events.append(image, _event("delete tag", deletion, tags=[tag], digest=digest, before={tag: digest}))
     tx.tags.close(image, tag, event, spend=writing.is_once(tag))
 
@@ -61,7 +59,9 @@ def delete_manifest(tx: Tx, deletion: Deletion, digest: Digest) -> None:
     if parents := tx.manifests.parents(image, digest):
         raise ManifestNeeded(digest, f"the index {parents[0]} lists it. Delete that first")
     if tx.pointers.holds(image, manifest):
-        raise ManifestNeeded(digest, "it is what the stage holds now. Promote another image there first, or go back")
+        raise ManifestNeeded(
+            digest, "it is what the stage holds now. Promote another image there first, go back, or empty it"
+        )
     tags = tx.tags.of_manifest(image, manifest)
     # Tags that were there before they came to be written once count too.
     if once := [tag for tag, written_once in tags if written_once or writing.is_once(tag)]:

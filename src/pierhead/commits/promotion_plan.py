@@ -68,14 +68,14 @@ def resolve(tx: Tx, move: Move) -> Found:
     if source is None:
         if move.kind is Kind.BACK:
             raise NothingBefore(move.image, move.target.said, "")
-        raise ManifestUnknown(move.image, wanted, move.source.name)
+        raise _absent(move, wanted)
     if move.kind is Kind.BACK:
         return _back(tx, move, source, writing)
     digest, tags = move.digest, move.tags
     if move.reference is not None:
         held = tx.tags.pointing(source, [move.reference]).get(move.reference)
         if held is None:
-            raise ManifestUnknown(move.image, move.reference, move.source.name)
+            raise _absent(move, move.reference)
         for wanted_digest in (digest, move.pinned):
             if wanted_digest is not None and held != wanted_digest:
                 raise PromotionTagMoved(move.source.name, move.image, move.reference, held, wanted_digest)
@@ -86,9 +86,18 @@ def resolve(tx: Tx, move: Move) -> Found:
     assert digest is not None, "a tag, a digest or both are named"
     manifest = tx.manifests.find(source, [digest]).get(digest)
     if manifest is None:
-        raise ManifestUnknown(move.image, digest, move.source.name)
+        raise _absent(move, digest)
     _no_cache(tx, move, manifest, digest)
     return Found(source, target, writing, digest, manifest, tags or (), None)
+
+
+def _absent(move: Move, wanted: str) -> ManifestUnknown:
+    """With the way on which it gets there, where the source is a stage that promotion fills."""
+    if move.behind is None:
+        return ManifestUnknown(move.image, wanted, move.source.name)
+    name, said = f"{move.image}{'@' if ':' in wanted else ':'}{wanted}", move.source.said
+    hint = f"It gets there from {move.behind.said}: `pierhead promote {name} --to {said}`."
+    return ManifestUnknown(move.image, wanted, move.source.name, hint)
 
 
 def _no_cache(tx: Tx, move: Move, manifest: ManifestId, digest: Digest) -> None:

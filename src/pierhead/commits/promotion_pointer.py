@@ -6,10 +6,20 @@ from __future__ import annotations
 from typing import Final
 
 from pierhead.commits.audit import PROGRAM, record
-from pierhead.domain.names import Tag
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.refusals_promotion import PointerReserved
 from pierhead.ports.metadata.store import Tx
+from pierhead.ports.metadata.values import ImageId
 
 POINTER_NOTE: Final = "promotion.pointer"
+
+
+def refuse_pointer(tx: Tx, image: ImageId, repository: RepositoryName, name: ImageName, tag: Tag) -> None:
+    """Nobody but a promotion changes what a stage holds, or held before it was emptied. Raises PointerReserved."""
+    if tag != tx.notes.get(POINTER_NOTE):
+        return
+    if tx.pointers.now(image) is not None or tx.pointers.before(image, None) is not None:
+        raise PointerReserved(repository, name, tag, repository)
 
 
 def name_pointer(tx: Tx, name: Tag | None) -> None:

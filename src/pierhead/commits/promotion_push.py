@@ -15,6 +15,7 @@ from pierhead.commits.promotion_values import End, Move
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import State, Verdict
+from pierhead.domain.manifest import Index
 from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals_promotion import PromotionGatesShut
@@ -40,10 +41,12 @@ def push_on_rails(tx: Tx, push: ManifestPush, carried: Carried) -> ManifestAccep
         subject = None if push.parsed.subject is None else push.parsed.subject.digest
         changed = any(before.get(tag) != push.digest for tag in push.tags)
         return ManifestAccepted(push.digest, subject, push.tags, changed=changed)
+    if copy is not None and _rewritten(tx, copy.source, push):
+        raise _not_there(tx, copy, push)
     accepted = push_manifest(tx, push)
     for move in carried.suffixes:
         if move.source.id != push.repository and not _holds(tx, move.source, push.image, push.digest):
-            raise _not_there(move, push.image)
+            raise _not_there(tx, move, push)
         promote(tx, move)
     if carried.follows and accepted.changed:
         _follow(tx, push)
@@ -55,13 +58,26 @@ def _holds(tx: Tx, end: End, name: ImageName, digest: Digest) -> bool:
     return image is not None and digest in tx.manifests.find(image, [digest])
 
 
-def _not_there(move: Move, image: ImageName) -> PromotionGatesShut:
-    """The suffix of a stage behind the second, pushed before that of the one before it."""
+def _rewritten(tx: Tx, end: End, push: ManifestPush) -> bool:
+    """Whether all that an index names is held there, under other bytes of the index. Clients write it anew when the
+    first is refused: skopeo makes Docker's list of OCI's index, and by its digest that would be an image that no gate
+    has seen."""
+    children = {one.digest for one in push.parsed.children} if isinstance(push.parsed, Index) else set()
+    image = tx.images.find(end.id, push.image) if children else None
+    return image is not None and len(tx.manifests.find(image, list(children))) == len(children)
+
+
+def _not_there(tx: Tx, move: Move, push: ManifestPush) -> PromotionGatesShut:
+    """The suffix of a stage behind the second, pushed before that of the one before it; or a rewritten copy."""
     tag = (move.tags or (Tag("TAG"),))[0]
-    said = move.source.said
-    opens = f"Promote it to {said} first: pierhead promote {image}:{tag} --to {said}."
-    verdict = Verdict("stage_before", f"came from {said}", State.REFUSES, f"{said} does not hold it", opens)
-    return PromotionGatesShut(f"{image}:{tag}", move.target.said, [verdict.sentence], gates=[verdict.document])
+    said, name = move.source.said, f"{push.image}:{tag}"
+    found = f"{said} does not hold it"
+    opens = f"Promote it to {said} first: pierhead promote {name} --to {said}."
+    if _rewritten(tx, move.source, push):
+        found = f"{said} holds its platforms, and not this index, which a client has written anew"
+        opens = f"Promote the index that {said} holds: pierhead promote {name} --to {move.target.said}."
+    verdict = Verdict("stage_before", f"came from {said}", State.REFUSES, found, opens)
+    return PromotionGatesShut(name, move.target.said, [verdict.sentence], gates=[verdict.document])
 
 
 def _follow(tx: Tx, push: ManifestPush) -> None:

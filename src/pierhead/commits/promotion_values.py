@@ -56,11 +56,11 @@ class Move(Struct, frozen=True):
     """A promotion as it is asked for.
 
     ``reference`` is a tag of the source, None if only ``digest`` was said. ``tags`` are those that it gets in the
-    target; None for the one that it has. ``before`` is the stage before the target. ``back`` is the tag or digest that
-    the target is to go back to, None for what it was before. ``pinned`` is what it all has to come to. ``vouched`` says
-    of gates about signatures what is wrong with those on ``pinned``, None for nothing. ``wait`` in microseconds is how
-    long it waits for approvals; ``key`` is what the client knows the request by. ``pointer`` is the tag of what a stage
-    holds.
+    target; None for the one that it has. ``before`` is the stage before the target, ``behind`` that before the source.
+    ``back`` is the tag or digest that the target is to go back to, None for what it was before. ``pinned`` is what it
+    all has to come to. ``vouched`` says of gates about signatures what is wrong with those on ``pinned``, None for
+    nothing. ``wait`` in microseconds is how long it waits for approvals; ``key`` is what the client knows the request
+    by. ``pointer`` is the tag of what a stage holds.
     """
 
     image: ImageName
@@ -72,6 +72,7 @@ class Move(Struct, frozen=True):
     digest: Digest | None = None
     tags: tuple[Tag, ...] | None = None
     before: End | None = None
+    behind: End | None = None
     kind: Kind = Kind.PROMOTION
     back: Tag | Digest | None = None
     follow: bool = False

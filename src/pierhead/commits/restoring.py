@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from pierhead.commits.manifest import write_tag
+from pierhead.commits.promotion_pointer import refuse_pointer
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy, Writing
@@ -46,9 +47,10 @@ class Undone(Struct, frozen=True):
 def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
     """Points the tag at what it pointed at before, if it still points at ``seen``.
 
-    Raises RepositoryReadOnly, ManifestUnknown, TagMoved, TagNeverThere, NotKept, TagWrittenOnce.
+    Raises RepositoryReadOnly, ManifestUnknown, TagMoved, TagNeverThere, NotKept, TagWrittenOnce, PointerReserved.
     """
     image, writing = _image(tx, undo, tag)
+    refuse_pointer(tx, image, undo.name, undo.image, tag)
     now = tx.tags.pointing(image, [tag]).get(tag)
     if now != seen:
         raise TagMoved(undo.image, tag, seen, now or "")
@@ -66,9 +68,10 @@ def roll_back(tx: Tx, undo: Undo, tag: Tag, to: Digest, seen: Digest) -> Undone:
 def restore_tag(tx: Tx, undo: Undo, tag: Tag, digest: Digest | None) -> Undone:
     """Opens a tag that is not there at what it pointed at last, or at ``digest`` if it ever did.
 
-    Raises RepositoryReadOnly, ManifestUnknown, TagStands, TagNeverThere, NotKept, TagWrittenOnce.
+    Raises RepositoryReadOnly, ManifestUnknown, TagStands, TagNeverThere, NotKept, TagWrittenOnce, PointerReserved.
     """
     image, writing = _image(tx, undo, tag)
+    refuse_pointer(tx, image, undo.name, undo.image, tag)
     now = tx.tags.pointing(image, [tag]).get(tag)
     if now is not None:
         raise TagStands(undo.image, tag, now)

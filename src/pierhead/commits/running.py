@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from pierhead.commits.audit import record
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName
+from pierhead.domain.refusals import Denied
 from pierhead.domain.refusals_running import ClusterUnknown
+from pierhead.domain.running import not_theirs
 from pierhead.ports.metadata.running import ClusterRow, RunningRow
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import RepositoryId
@@ -27,20 +29,25 @@ class Found(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """``stage`` is "" for the last one."""
+    """``stage`` is "" for the last one. ``theirs`` are the stages that the account may report for, None for all."""
 
     cluster: str
     stage: str
     found: Sequence[Found]
     account: str
     circumstances: Mapping[str, object]
+    theirs: frozenset[str] | None = None
 
 
 def report_running(tx: Tx, report: Report) -> tuple[ClusterRow, bool]:
     """The cluster as it is known now, and whether its list changed. A list that says the same as before only counts as
-    newer: a cluster says it every few minutes, and the record is kept for ever."""
+    newer: a cluster says it every few minutes, and the record is kept for ever.
+
+    Raises Denied if the cluster runs for a stage that the account may not report for.
+    """
     rows = [one.row if not one.asked else replace(one.row, digest=_resolved(tx, one)) for one in report.found]
     before = tx.running.find(report.cluster)
+    _need_theirs(before, report.account, report.theirs)
     had = tx.running.rows(report.cluster)
     changed = before is None or before.stage != report.stage or _said(had) != _said(rows)
     cluster = ClusterRow(report.cluster, report.stage, tx.now, report.account, len(rows))
@@ -58,13 +65,21 @@ def report_running(tx: Tx, report: Report) -> tuple[ClusterRow, bool]:
     return cluster, changed
 
 
-def forget_cluster(tx: Tx, cluster: str, account: str, circumstances: Mapping[str, object]) -> None:
-    """Raises ClusterUnknown."""
+def forget_cluster(
+    tx: Tx, cluster: str, account: str, circumstances: Mapping[str, object], theirs: frozenset[str] | None = None
+) -> None:
+    """Raises ClusterUnknown; Denied as a report does."""
+    _need_theirs(tx.running.find(cluster), account, theirs)
     had = _images(tx.running.rows(cluster))
     if not tx.running.forget(cluster):
         raise ClusterUnknown(cluster)
     what: dict[str, object] = {"cluster": cluster, "entries": 0, "removed": sorted(had)[:_TOLD_MAX], "forgotten": True}
     record(tx, "running", account, what, circumstances)
+
+
+def _need_theirs(cluster: ClusterRow | None, account: str, theirs: frozenset[str] | None) -> None:
+    if cluster is not None and theirs is not None and cluster.stage not in theirs:
+        raise Denied(account, "report what runs in", cluster.cluster, not_theirs(cluster.stage, theirs))
 
 
 def _resolved(tx: Tx, found: Found) -> Digest | None:

@@ -13,9 +13,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from pierhead.domain.catalogue import Service
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
-from pierhead.domain.patterns import VERSION, Patterns, TagPatterns
+from pierhead.domain.patterns import VERSION, TagPatterns
 from pierhead.domain.provenance import Facts, Seen
 from pierhead.domain.running import Runs, RunState
 
@@ -37,18 +38,6 @@ class BoardRules(Struct, frozen=True):
     def passed_over(self) -> tuple[str, ...]:
         """Patterns of all tags that are no candidates."""
         return (*sorted(self.moving), *self.skip, *_FALLBACKS)
-
-    def is_candidate(self, tag: str) -> bool:
-        """Whether a tag of this name may be what stands in a stage."""
-        return not Patterns(self.passed_over).meets(tag)
-
-
-class Service(Struct, frozen=True):
-    """A row's head: ``name`` is None for an image that belongs to no service of the catalogue."""
-
-    name: str | None
-    image: ImageName
-    owner: str = ""
 
 
 class BoardStage(Struct, frozen=True):
@@ -129,9 +118,10 @@ class Cell(Struct, frozen=True):
 
 class Row(Struct, frozen=True):
     """One line of the board; ``cells`` are the stages that the account may see, in the order of promotion; ``runs`` is
-    what clusters of these stages run of the image."""
+    what clusters of these stages run of the image. ``service`` is None for an image that belongs to none."""
 
-    service: Service
+    service: Service | None
+    image: ImageName
     cells: Sequence[Cell]
     runs: Sequence[Runs] = ()
 
@@ -143,8 +133,8 @@ class Row(Struct, frozen=True):
 
     @property
     def strays(self) -> bool:
-        """Whether something runs that its cluster's stage does not hold now."""
-        return any(one.state in (RunState.OTHER, RunState.ABSENT) for one in self.runs)
+        """Whether something runs that its cluster's stage does not hold now, or of which nobody can say that."""
+        return any(one.state is not RunState.CURRENT for one in self.runs)
 
 
 def newest(candidates: Sequence[Standing]) -> Standing | None:

@@ -26,6 +26,12 @@ _KANIKO_IMAGE: Final = re.compile(r"(?:.+[/._-])?cache")
 _KANIKO_BLOBS_MAX: Final = 2
 _NAMED: Final = re.compile(r"build-?cache(?:[._-].+)?|.+[._-]build-?cache")
 
+NAMED_GLOBS: Final = (
+    *("buildcache", "buildcache[._-]?*", "?*[._-]buildcache"),
+    *("build-cache", "build-cache[._-]?*", "?*[._-]build-cache"),
+)
+"""The tags that tell a build cache by themselves, as a database matches them (GLOB)."""
+
 
 class BuildCache(enum.Enum):
     """Whose cache it is; NAMED is one that only its tag tells."""

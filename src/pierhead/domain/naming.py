@@ -123,6 +123,11 @@ class Judgement(Struct, frozen=True):
         """Both."""
         return f"{self.why} {self.hint}" if self.hint else self.why
 
+    @property
+    def document(self) -> Mapping[str, str]:
+        """For the record of what was done under a name that is warned about."""
+        return {"rule": self.rule, "message": self.sentence}
+
 
 class _Met(Struct, frozen=True):
     """A rule that is about a name, with the words that its pattern took out of it."""

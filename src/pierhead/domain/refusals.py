@@ -143,11 +143,14 @@ class RouteUnknown(Refusal):
 
 
 class RepositoryUnknown(Refusal):
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    """``hint`` says where the image is that was probably meant."""
+
+    def __init__(self, name: str, known: Sequence[str], hint: str = "") -> None:
         more = ", …" if len(known) > _REPOSITORIES_SHOWN_MAX else ""
         listed = f"; the repositories are {', '.join(known[:_REPOSITORIES_SHOWN_MAX])}{more}" if known else ""
         super().__init__(
-            f"There is no repository `{shown(name)}` here. By path, an image is named REPOSITORY/IMAGE{listed}.",
+            f"There is no repository `{shown(name)}` here.{_behind(hint)} By path, an image is named "
+            f"REPOSITORY/IMAGE{listed}.",
             repository=shown(name),
         )
 
@@ -282,8 +285,10 @@ class TagDenied(Refusal):
 
 class StageFilledByPromotion(Refusal):
     def __init__(self, repository: str, image: str, reference: str, stage: str) -> None:
+        # A client that pushes by digest pushes a part of an index, and what goes there is the whole.
+        tag = "TAG" if ":" in reference else reference
         super().__init__(
-            f"{repository} is filled by promotion only: `pierhead promote {image}:{reference} --to {stage}`.",
+            f"{repository} is filled by promotion only: `pierhead promote {image}:{tag} --to {stage}`.",
             repository=repository,
         )
 

@@ -144,7 +144,8 @@ class NothingBefore(Refusal):
 class PointerReserved(Refusal):
     def __init__(self, repository: str, image: str, tag: str, stage: str) -> None:
         super().__init__(
-            f"{image}:{tag} is what {stage} holds now, and is set by promotions alone. Use another tag.",
+            f"{image}:{tag} is what {stage} holds now, and is set by promotions alone. Use another tag; to go back: "
+            f"`pierhead promote {image} --to {stage} --back`.",
             repository=repository,
             image=image,
             tag=tag,

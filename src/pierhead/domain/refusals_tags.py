@@ -32,10 +32,12 @@ class TagStands(Refusal):
 
 
 class TagNeverThere(Refusal):
-    """``digest`` is empty where the tag has no past to go back to."""
+    """``digest`` is empty where the tag has no past to go back to, or none that is ``steps`` changes and more ago."""
 
-    def __init__(self, image: str, tag: str, digest: str, repository: str) -> None:
+    def __init__(self, image: str, tag: str, digest: str, repository: str, steps: int = 0) -> None:
         what = f"never stood for {digest}" if digest else "never stood for anything else"
+        if steps:
+            what = f"goes back {'1 step' if steps == 1 else f'{steps} steps'} at most"
         super().__init__(
             f"{image}:{tag} in {repository} {what}. `pierhead tag history` shows what it stood for.",
             image=image,

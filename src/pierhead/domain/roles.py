@@ -120,7 +120,8 @@ def in_words(rule: Rule) -> str:
     rights = [right.value for right in Right if right in rule.rights]
     text = _listed(rights, "and")
     if rule.rights <= {Right.READ_AUDIT, Right.REPORT_RUNNING, Right.OPERATE, Right.ADMINISTER}:
-        return text
+        narrowed = Right.REPORT_RUNNING in rule.rights and not rule.repositories.every
+        return f"{text} in {_listed(rule.repositories.texts, 'or')}" if narrowed else text
     if rule.rights == frozenset(Right):
         text = "everything"
     text += " on every image" if rule.images.every else f" on {_listed(rule.images.texts, 'or')}"

@@ -32,6 +32,13 @@ def is_cluster_name(text: str) -> bool:
     return _CLUSTER.fullmatch(text) is not None
 
 
+def not_theirs(stage: str, theirs: Collection[str]) -> str:
+    """Why somebody may not report for a stage, "" for the last one: ``theirs`` are those that they may."""
+    named = ", ".join(sorted(filter(None, theirs)))
+    runs = f"It runs for {stage or 'the last stage'}"
+    return f"{runs}, and this account reports for {named}." if named else f"{runs}, and this account reports for none."
+
+
 class Written(Struct, frozen=True):
     """An image reference as it was written. ``host`` is host or host:port, "" for Docker Hub's short names."""
 

@@ -18,7 +18,8 @@ from pierhead.repositories.rails import Rails
 def carried_by(rails: Rails, push: ManifestPush, who: Principal) -> Carried | None:
     """None for a push that has nothing to do with it, as nearly all are: then nothing was looked up.
 
-    Raises PointerReserved, Denied for a suffix that means a stage to which the account may not promote.
+    Raises PointerReserved; Denied for a suffix that means a stage to which the account may not promote, NameRefused for
+    one whose stage refuses the name of the image.
     """
     stage = next((one for one in rails.train.stages if one.repository == push.name), None)
     if stage is None:
@@ -51,6 +52,7 @@ def _suffixes(rails: Rails, push: ManifestPush, who: Principal, tags: tuple[Tag,
         bare, stage = meant
         _may(who, Right.PULL, before.repository, push, stage)
         _may(who, Right.PROMOTE, stage.repository, push, stage)
+        rails.judge_name(who, stage.repository, push.image)
         move = rails.move(push.image, before.repository, stage.repository, push.account, Kind.SUFFIX)
         found.append(_filled(move, push, (bare,)))
     return found

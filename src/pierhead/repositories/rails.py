@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from pierhead.commits.promotion_plan import resolve
 from pierhead.commits.promotion_values import End, Move, OnDone, RolesOf, nobody
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.digest import Digest
 from pierhead.domain.gates import Signed
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.naming import Judgement, Naming
 from pierhead.domain.promotion import Kind, Train
+from pierhead.domain.refusals_names import NameRefused
 from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import RepositoryId
 from pierhead.ports.signatures import NoSignatures, Signatures, Subject
@@ -24,13 +27,14 @@ def _nothing(account: str) -> tuple[str, ...]:
 
 class Rails(Struct, frozen=True):
     """``ids`` are the hosted repositories of the configuration. ``on_done`` is told of each promotion within its
-    transaction, and may add manifests to it."""
+    transaction, and may add manifests to it. ``naming`` holds for what is promoted as it does for pushes."""
 
     train: Train = field(default_factory=Train)
     ids: Mapping[RepositoryName, RepositoryId] = field(default_factory=dict)
     signatures: Signatures = field(default_factory=NoSignatures)
     roles_of: RolesOf = _nothing
     on_done: OnDone = nobody
+    naming: Naming = field(default_factory=Naming)
 
     def end(self, name: RepositoryName) -> End:
         """One end of a promotion. Raises KeyError for what is no hosted repository of the configuration."""
@@ -54,19 +58,39 @@ class Rails(Struct, frozen=True):
     ) -> Move:
         """A promotion with all that the configuration says about it; what is asked for is put in by the caller."""
         end = self.end(target)
+        begin = end if kind is Kind.BACK else self.end(source)
         return Move(
             image=image,
-            source=end if kind is Kind.BACK else self.end(source),
+            source=begin,
             target=end,
             account=account,
             roles_of=self.roles_of,
             before=self.before(end),
+            behind=self.before(begin),
             kind=kind,
             follow=follow or (end.stage is not None and end.stage.follow),
             wait=self.train.wait * 1_000_000,
             pointer=self.train.pointer,
             on_done=self.on_done,
         )
+
+    def judge_name(self, who: Principal, target: RepositoryName, image: ImageName) -> Judgement | None:
+        """What the rules for names of ``target`` say of an image that is promoted there, under the name that it has;
+        what is only warned about. The right name is told to an account that may bring it there.
+
+        Raises NameRefused.
+        """
+        found = self.naming.judge(target, image)
+        if found is None:
+            return None
+        right = found.right
+        if right is None or not any(who.may_ask(one, target, right) for one in (Right.PROMOTE, Right.PUSH)):
+            found = replace(found, right=None, hint="")
+        if found.refuses:
+            stage = next((one.name for one in self.train.stages if one.repository == target), target)
+            told = f"{image} does not go to {stage}, where it would keep its name. {found.sentence}"
+            raise NameRefused(target, image, found.rule, told, found.right or "")
+        return found
 
     def signed_gates(self, target: End) -> Sequence[Signed]:
         """Those of the target's gates that are about signatures."""

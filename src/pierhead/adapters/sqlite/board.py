@@ -11,7 +11,7 @@ import apsw
 
 from pierhead.adapters.sqlite.blobs import blob_row
 from pierhead.domain.board import BoardRules, Standing
-from pierhead.domain.build_cache import CACHE_CONFIG
+from pierhead.domain.build_cache import CACHE_CONFIG, NAMED_GLOBS
 from pierhead.domain.digest import Digest
 from pierhead.domain.manifest import DOCKER_LIST, OCI_INDEX
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -27,6 +27,10 @@ _IS_CACHE: Final = f"""
 (m.artifact_type='{CACHE_CONFIG}' OR (m.media_type IN ('{OCI_INDEX}', '{DOCKER_LIST}') AND EXISTS
  (SELECT 1 FROM manifest_bodies b WHERE b.manifest_id=m.id AND instr(b.body, CAST('"{CACHE_CONFIG}"' AS BLOB))>0)))
 """
+# By its tag alone; the first condition spares the others for nearly every tag.
+_IS_NAMED_CACHE: Final = f"""
+(t.name GLOB '*cache*' AND ({" OR ".join(f"t.name GLOB '{glob}'" for glob in NAMED_GLOBS)}))
+"""
 
 
 def candidates(patterns: int) -> str:
@@ -35,7 +39,7 @@ def candidates(patterns: int) -> str:
 SELECT t.name, t.digest, m.media_type, t.since, t.account, t.event
 FROM tags t CROSS JOIN manifests m ON m.id=t.manifest_id
 WHERE t.image_id={_IMAGE} AND t.until IS NULL {_unmet("t.name", patterns, 4)}
-AND NOT {_IS_CACHE}
+AND NOT {_IS_NAMED_CACHE} AND NOT {_IS_CACHE}
 ORDER BY t.since DESC, t.id DESC LIMIT ?3
 """
 
@@ -46,7 +50,7 @@ def newer(patterns: int) -> str:
 SELECT count(DISTINCT digest) FROM (
     SELECT t.digest FROM tags t CROSS JOIN manifests m ON m.id=t.manifest_id
     WHERE t.image_id={_IMAGE} AND t.until IS NULL AND t.since>?3 {_unmet("t.name", patterns, 5)}
-    AND NOT {_IS_CACHE}
+    AND NOT {_IS_NAMED_CACHE} AND NOT {_IS_CACHE}
     ORDER BY t.since DESC LIMIT ?4)
 """
 

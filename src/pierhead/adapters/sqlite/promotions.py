@@ -199,13 +199,17 @@ class SqlitePointers:
             (image, manifest, tag, now, account, promotion),
         )
 
+    def let_go(self, image: ImageId) -> None:
+        """See the port."""
+        self._execute("UPDATE pointers SET until=? WHERE image_id=? AND until IS NULL", (self._moment.now, image))
+
     def before(self, image: ImageId, digest: Digest | None) -> PointerRow | None:
         """See the port."""
         if digest is not None:
             found = self._execute(EVER, (image, digest.raw)).fetchone()
         else:
             current = self.now(image)
-            found = None if current is None else self._execute(EARLIER, (image, current.digest.raw)).fetchone()
+            found = self._execute(EARLIER, (image, b"" if current is None else current.digest.raw)).fetchone()
         return None if found is None else _pointer(found)
 
     def holds(self, image: ImageId, manifest: ManifestId) -> bool:

@@ -37,10 +37,6 @@ JOIN manifest_links l ON l.image_id=image.id AND l.manifest_id=m.id
 UNION SELECT m.digest FROM image CROSS JOIN manifest_children c ON c.child=?3 JOIN manifests m ON m.id=c.manifest_id
 JOIN manifest_links l ON l.image_id=image.id AND l.manifest_id=m.id
 """
-DIGESTS: Final = "SELECT DISTINCT digest FROM running_images WHERE image=?1 AND image<>'' AND digest IS NOT NULL"
-_PARENTS: Final = """
-SELECT m.digest FROM manifest_children c JOIN manifests m ON m.id=c.manifest_id WHERE c.child=?
-"""
 
 
 class SqliteRunning:
@@ -113,12 +109,6 @@ class SqliteRunningReports:
         """See the port."""
         rows: list[Any] = self._execute(KNOWN_AS, (repository, image, digest.raw)).fetchall()
         return [Digest.from_raw(raw) for (raw,) in rows]
-
-    def digests(self, image: ImageName) -> frozenset[Digest]:
-        """See the port."""
-        own: list[Any] = self._execute(DIGESTS, (image,)).fetchall()
-        above = [parent for (raw,) in own for parent in self._execute(_PARENTS, (raw,)).fetchall()]
-        return frozenset(Digest.from_raw(raw) for (raw,) in (*own, *above))
 
 
 def _row(row: Sequence[Any]) -> RunningRow:

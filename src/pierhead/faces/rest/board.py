@@ -72,9 +72,9 @@ def _flag(call: Call, name: str) -> bool:
 
 def _row(row: Row) -> Json:
     return {
-        "service": row.service.name,
-        "image": row.service.image,
-        "owner": row.service.owner or None,
+        "service": None if row.service is None else row.service.name,
+        "image": row.image,
+        "owner": None if row.service is None else row.service.owner or None,
         "differs": row.differs,
         "stages": [_cell(cell) for cell in row.cells],
         "strays": row.strays,

@@ -7,11 +7,13 @@ from typing import Final
 
 from pierhead.actions import decide_promotion as decide
 from pierhead.actions.promote import Wanted, plan_promotion, promote
+from pierhead.commits.promotion_emptied import Emptying, empty_stage
 from pierhead.domain import limits
 from pierhead.domain.access import Right, require
 from pierhead.domain.digest import Digest
+from pierhead.domain.gates import StageBefore
 from pierhead.domain.names import ImageName, RepositoryName, Tag, parse_reference
-from pierhead.domain.refusals import QueryInvalid
+from pierhead.domain.refusals import Denied, QueryInvalid
 from pierhead.domain.refusals_accounts import BodyInvalid
 from pierhead.domain.refusals_promotion import PromotionUnknown
 from pierhead.faces.rest import shapes_promotion as shapes
@@ -34,6 +36,8 @@ async def ask(call: Call) -> Json:
     image = ImageName.parse(body.text("image"))
     target = _hosted(call, "to", body.text("to"))
     call.ask.note["repository"], call.ask.note["image"] = target.name, image
+    if body.flag("empty"):
+        return await _emptied(call, body, target, image)
     back = bool(body.flag("back"))
     source = target if back else _source(call, body, target)
     wanted = _wanted(call, body, back)
@@ -44,6 +48,28 @@ async def ask(call: Call) -> Json:
         return shapes.plan(move, found)
     row = await promote(call.parts.store, call.table.rails, pull, put, wanted)
     return await one(call, row.id)
+
+
+async def _emptied(call: Call, body: Body, target: Entry, image: ImageName) -> Json:
+    """The stage holds nothing of the image any more. Gates are about images that come, and not one of them may be gone
+    round so: where a stage has gates of its own, an administrator does it."""
+    body.refuse_others(("image", "to", "empty", "comment"))
+    rails = call.table.rails
+    end = rails.end(target.name)
+    if rails.train.later(target.name) is None or end.stage is None:
+        raise BodyInvalid("to", "names no stage behind the first: only what promotion fills can be emptied")
+    require(call.who, Right.PROMOTE, target.name, image)
+    if any(not isinstance(gate, StageBefore) for gate in end.stage.gates) and not call.who.holds(Right.ADMINISTER):
+        hint = f"{end.stage.name} has gates, and nobody goes round them so: that needs the role `admin`."
+        raise Denied(call.who.name, "empty", f"{target.name}/{image}", hint)
+    asked = Emptying(end, image, call.who.name, rails.train.pointer, comment_of(body, "comment"), call.circumstances())
+    held = await call.parts.store.write(lambda tx: empty_stage(tx, asked))
+    return {
+        "image": image,
+        "to": {"stage": end.stage.name, "repository": target.name},
+        "emptied": held is not None,
+        "held": shapes.pointer(held),
+    }
 
 
 async def promotions(call: Call) -> Json:

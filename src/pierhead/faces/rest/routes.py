@@ -65,6 +65,7 @@ _PROMOTION: Final = (
     Parameter("as", "a list of tags that it gets there; the one that it has without it"),
     Parameter("back", "true: the stage goes back to what it was before, or to `back_to`"),
     Parameter("back_to", "a tag or a digest that the stage held"),
+    Parameter("empty", "true: the stage holds nothing of the image any more; its tags stay, and `back` undoes it"),
     Parameter("follow_referrers", "true: what is attached to it later goes there too"),
     Parameter("dry_run", "true: only say what it would do"),
     Parameter("comment", "text for people, kept in the record"),

@@ -11,7 +11,7 @@ from pierhead.domain import limits
 from pierhead.domain.access import Right
 from pierhead.domain.refusals import Denied, QueryInvalid
 from pierhead.domain.refusals_accounts import BodyInvalid
-from pierhead.domain.running import CLUSTER_GRAMMAR, Hosts, is_cluster_name
+from pierhead.domain.running import CLUSTER_GRAMMAR, Hosts, is_cluster_name, not_theirs
 from pierhead.faces.rest.bodies import content_of
 from pierhead.faces.rest.call import Call, cursor_of
 from pierhead.faces.rest.running_bodies import read_report
@@ -33,9 +33,14 @@ async def report(call: Call) -> Json:
     known = [one.name for one in call.server.plan.stages]
     if stage and stage not in known:
         raise BodyInvalid("stage", f"is none of the stages: {', '.join(known)}")
+    theirs = _theirs(call)
+    if theirs is not None and (stage or "") not in theirs:
+        raise Denied(call.who.name, "report what runs in", cluster, not_theirs(stage or "", theirs))
     told = call.circumstances()
     hosts = Hosts(call.server.hosts())
-    done = await accept_report(call.parts.store, call.table, hosts, call.who, cluster, stage or "", entries, told)
+    done = await accept_report(
+        call.parts.store, call.table, hosts, call.who, cluster, stage or "", entries, told, theirs
+    )
     return {**_cluster(call, done.cluster), "ours": done.ours, "changed": done.changed}
 
 
@@ -66,13 +71,22 @@ async def clusters(call: Call) -> Json:
 async def forget_cluster(call: Call) -> Json:
     """For a cluster that is no more."""
     _need_reporter(call, "forget a cluster")
-    await forget(call.parts.store, call.who, call.values["cluster"], call.circumstances())
+    await forget(call.parts.store, call.who, call.values["cluster"], call.circumstances(), _theirs(call))
     return {"forgotten": call.values["cluster"]}
 
 
 def _need_reporter(call: Call, what: str) -> None:
     if not call.who.holds(Right.REPORT_RUNNING):
         raise Denied(call.who.name, what, "here", "That needs the role `reporter` or `admin`.")
+
+
+def _theirs(call: Call) -> frozenset[str] | None:
+    """Stages whose clusters the account may report for, "" for the last one among them; None for every one."""
+    stages = call.server.plan.stages
+    found = [one.name for one in stages if call.who.may_somewhere(Right.REPORT_RUNNING, one.repository)]
+    if len(found) == len(stages):
+        return None
+    return frozenset(found if found[-1:] != [stages[-1].name] else [*found, ""])
 
 
 def _said(key: str, body: str | None, query: str | None) -> str | None:

@@ -77,7 +77,11 @@ def plan(move: Move, found: Plan) -> Json:
             "digest": digest,
             "from": _end(move.source),
             "to": _end(move.target),
-            "current": {"now": pointer(found.current), "after": digest if moves else held},
+            "current": {
+                "now": pointer(found.current),
+                "after": digest if moves else held,
+                "after_tag": root.tags[0] if moves and root.tags else None,
+            },
             "tags": []
             if move.kind is Kind.BACK
             else [{"name": tag, "now": found.taken.get(tag), "after": digest} for tag in root.tags],

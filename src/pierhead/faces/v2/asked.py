@@ -82,7 +82,7 @@ class Asked(Struct):
     def circumstances(self) -> Mapping[str, object]:
         """What an event tells of the request besides its subject."""
         found, warned = circumstances(self.ask, self.who, self.ids), self.warned
-        return found if warned is None else {**found, "naming": {"rule": warned.rule, "message": warned.sentence}}
+        return found if warned is None else {**found, "naming": warned.document}
 
     def warning(self) -> list[tuple[str, str]]:
         """The header that tells of what a rule warns of: OCI distribution specification, "Warnings"."""

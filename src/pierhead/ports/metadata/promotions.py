@@ -147,8 +147,11 @@ class Pointers(Protocol):
     def point(self, image: ImageId, manifest: ManifestId, tag: str, account: str, promotion: PromotionId) -> None:
         """From now on the image is this manifest."""
 
+    def let_go(self, image: ImageId) -> None:
+        """From now on the image is nothing."""
+
     def before(self, image: ImageId, digest: Digest | None) -> PointerRow | None:
-        """The last that was ``digest``; with None the last that was other bytes than now."""
+        """The last that was ``digest``; with None the last that was other bytes than now, if it is something now."""
 
     def holds(self, image: ImageId, manifest: ManifestId) -> bool:
         """Whether the image is this manifest now."""

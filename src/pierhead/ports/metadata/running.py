@@ -67,7 +67,3 @@ class RunningReports(Protocol):
 
     def known_as(self, repository: RepositoryName, image: ImageName, digest: Digest) -> Sequence[Digest]:
         """The digest itself and the indexes that list it, as far as the image holds them."""
-
-    def digests(self, image: ImageName) -> frozenset[Digest]:
-        """Digests that run: those that any cluster reported last under this name, from whichever repository of ours,
-        and the indexes that list them. Old reports count: a cluster that is silent still runs what it ran."""
