@@ -124,7 +124,7 @@ def test_rules_come_from_a_file_or_from_standard_input(server: Pierhead) -> None
         (("tokens", "make", "x", "--expires", "90"), "no duration"),
         (("tokens", "make", "x", "--right", "fly"), "is no right"),
         (("explain", "pull", "Upper/x:1"), "cannot be a name"),
-        (("explain", "promote", "x:1"), "`to`"),
+        (("explain", "promote", "x:1", "--to", "mars"), "There is no repository `mars` here."),
     ],
 )
 def test_a_fault_is_one_line_that_says_what_to_do(server: Pierhead, args: tuple[str, ...], said: str) -> None:

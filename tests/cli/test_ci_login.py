@@ -131,6 +131,7 @@ REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "odd mount": (["--auth-path", "../x"], {}, "--auth-path is no path of Vault's"),
     "odd account": (["--account", "../x"], {}, "The account is no name of a service account"),
     "may not read": (["--path", "secret/data/other/secret"], {}, "Role nexus-ci of VAULT may not read secret/data/oth"),
+    "nor without data": (["--path", "secret/nexus/x"], {}, "data/ behind its name, --path secret/data/nexus/x."),
     "not there": (["--account", "svc-nobody"], {}, "VAULT holds no secret at secret/data/nexus/svc-nobody"),
     "deleted": (["--account", "deleted"], {}, "secret/data/nexus/deleted in VAULT is deleted"),
     "destroyed": (["--account", "destroyed"], {}, "secret/data/nexus/destroyed in VAULT is destroyed"),

@@ -270,6 +270,8 @@ sudo podman login --username me --password "$REGISTRY_PASSWORD" {PUSH}
 git clone https://me:hunter2222@example.com/x.git
 echo '{{"auths": {{"{PUSH}": {{"auth": "bWU6aHVudGVyMjIyMg=="}}}}}}' > ~/.docker/config.json
 buildah push localhost/ui docker://{HOST}/docker-group/orchestrator/ui:1
+docker push {HOST}/orchestrator/ui:1
+skopeo copy docker://{HOST}:443/library/node:20 docker://{HOST}/docker-hosted-dev/orchestrator/ui:2
 """
     assert places(found(config, "push.sh", text, tmp_path)) == [
         (3, "plain-password", None),
@@ -277,6 +279,8 @@ buildah push localhost/ui docker://{HOST}/docker-group/orchestrator/ui:1
         (8, "plain-password", None),
         (9, "plain-password", None),
         (10, "wrong-port", f"{PUSH}/orchestrator/ui:1"),
+        (11, "wrong-port", f"{PUSH}/orchestrator/ui:1"),
+        (12, "wrong-port", f"{PULL}/library/node:20"),
     ]
 
 

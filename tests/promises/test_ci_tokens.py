@@ -98,6 +98,36 @@ def test_one_command_logs_a_job_in_and_says_why_it_cannot(skopeo: Skopeo, place:
     skopeo("copy", f"oci:{tmp_path / 'layout'}:one", f"docker://{server.address(DEV)}/{SERVER}:branch-helper")
 
 
+def test_a_job_is_told_what_it_may_and_why_it_may_not_do_something_else(place: Place) -> None:
+    job = {"PIERHEAD_USER": "oidc", "PIERHEAD_PASSWORD": place.token()}
+
+    def typed(*args: str, status: int = 0) -> str:
+        code, out, error = place.server.run_command(*args, environment=job)
+        assert code == status, error
+        assert job["PIERHEAD_PASSWORD"] not in out + error
+        return out or error
+
+    who, *may = typed("whoami").splitlines()
+    assert who.startswith("gitlab:project/5 at ")
+    assert who.endswith(f", signed in with an id_token of {place.issuer.url}.")
+    assert may[0].startswith(f"trust.gitlab: pull on every image; push on {SERVER} in {DEV}, under tags branch-*; ")
+    pushed = typed("explain", "push", f"{DEV}/{SERVER}:branch-x")
+    assert pushed.startswith(f"Yes: gitlab:project/5 may push {SERVER}:branch-x to {DEV}.")
+    assert "is a job, known by its id_token. Rules that fit it: trust.gitlab.rules[0] (server), " in pushed
+    other = typed("explain", "push", f"{DEV}/orchestrator/ui:branch-x")
+    assert other.startswith(f"No: gitlab:project/5 may not push to {DEV}/orchestrator/ui.")
+    assert f"orchestrator/ui: trust.gitlab gives push on {SERVER} in {DEV}, under tags branch-*; trust.gitlab" in other
+    assert typed("explain", "promote", SERVER).startswith("No: gitlab:project/5 may not promote ")
+    refused = typed("tokens", "make", "more", status=1)
+    assert refused.startswith("gitlab:project/5 may not make an access token as a job. It has no account")
+    for others in ("svc-deploy", "gitlab:project/4"):
+        told = typed("explain", "pull", f"{SERVER}:1", "--account", others, status=1)
+        assert told.startswith("gitlab:project/5 may not ask about others here.")
+    code, _, error = place.server.run_command("explain", "pull", f"{SERVER}:1", "--account", "gitlab:project/5")
+    assert code == 1
+    assert "a job has none. Let the job itself ask, signed in as `oidc` with its id_token." in error
+
+
 # --- what a job may --------------------------------------------------------------------------------------------------
 
 

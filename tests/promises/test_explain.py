@@ -191,6 +191,7 @@ def test_a_promotion_is_explained_by_both_its_ends(server: Pierhead) -> None:
     with server.wire() as wire:
         wire.push("dev/team/app", "3.0.0", KEPT)
     assert promoted("boss", "3.0.0", to="uat")["answer"] == "Yes: boss may promote team/app:3.0.0 from dev to uat."
+    assert promoted("boss", "3.0.0") == promoted("boss", "3.0.0", to="uat"), "the first promotion that there is"
     assert promoted("boss", "1.0.0", to="uat")["code"] == "promotion_tag_taken"
     assert promoted("boss", "4.0.0", to="uat")["code"] == "manifest_unknown"
     assert promoted("boss", "1.0.0", to="shut", **{"from": "dev"})["code"] == "repository_read_only"

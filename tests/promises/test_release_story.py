@@ -170,42 +170,45 @@ def test_from_an_empty_folder_to_a_promoted_image(company: Company, tmp_path: Pa
     before = company.tags()
     done = project.pipeline()
     assert "as svc-orchestrator" in done.stdout
+    image_name = f"{company.registry.address(GROUP)}/{NAME}:main-{merged}"
+    assert f"Nothing was scanned: neither trivy nor grype is in this job's image. {image_name}" in done.stderr
+    assert "WARN 77" in done.stderr
+    assert "PASS  scan" not in done.stdout
     assert company.changed_since(before) == {f"main-{merged}", "latest"}
     assert company.digest("latest") == company.digest(f"main-{merged}")
     assert company.vault.live_tokens() == 1  # the root's
     assert not list(tmp_path.rglob("config.json"))
 
-    # It is good. A version tag in Git makes the release, which nobody can replace.
+    # It is good. A version tag in Git makes the release, which nobody can replace. Somebody starts its promotion at
+    # once; a branch's job may not promote, whatever its pipeline says.
     project.git("tag", "v3.0.0")
     before = company.tags()
-    project.pipeline(tag="v3.0.0")
+    hasty = project.pipeline("build", "promote", tag="v3.0.0", check=False)
+    assert (hasty.returncode, "PASS  build" in hasty.stdout, "FAIL  promote" in hasty.stdout) == (1, True, True)
+    assert company.stands_in(UAT, "3.0.0") == ""
     assert company.changed_since(before) == {"3.0.0", "stable"}
     release = company.digest("3.0.0")
     assert company.digest("stable") == release
     assert (project.folder / "build.env").read_text() == "IMAGE_TAG=3.0.0\n"
 
-    # A branch's job may not promote, whatever its pipeline says; the job of the protected tag may.
-    assert project.pipeline("promote", tag="v3.0.0", check=False).returncode == 1
-    assert company.stands_in(UAT, "3.0.0") == ""
+    # The job of the protected tag may, and to prod only by way of uat, each time the very bytes that were tested.
     project.variables["PIERHEAD_ID_TOKEN"] = company.gitlab.id_token(
         project_id=5, aud=AUDIENCE, ref="v3.0.0", ref_type="tag", ref_protected="true"
     )
 
-    # To prod only by way of uat, each time the very bytes that were tested.
     past_uat = project.pipeline("promote", tag="v3.0.0", variables={"PROMOTE_TO": "prod"}, check=False)
     assert past_uat.returncode == 1
     assert company.stands_in(PROD, "3.0.0") == ""
-    for stage, repository in (("uat", UAT), ("prod", PROD)):
-        project.pipeline("promote", tag="v3.0.0", variables={"PROMOTE_TO": stage})
-        assert company.stands_in(repository, "3.0.0") == release
-
-    # Nobody has said how it is rolled out, so no tick says that it was.
-    nothing = project.pipeline("deploy", tag="v3.0.0", check=False)
+    # For uat nobody has said how it is rolled out, so no tick says that it was.
+    nothing = project.pipeline("promote", "deploy", tag="v3.0.0", variables={"PROMOTE_TO": "uat"})
+    assert company.stands_in(UAT, "3.0.0") == release
     assert "Nothing was deployed: DEPLOY is not set." in nothing.stdout + nothing.stderr
-    assert "PASS  deploy" not in nothing.stdout
+    assert [f"PASS  {job}" in nothing.stdout for job in ("promote", "deploy")] == [True, False]
 
     # Whoever deploys pulls it by name from the pull port, and gets that digest, and its file.
-    rolled_out = project.pipeline("deploy", tag="v3.0.0", variables={"DEPLOY": 'echo "rolls out $$IMAGE"'})
+    wanted = {"PROMOTE_TO": "prod", "DEPLOY": 'echo "rolls out $$IMAGE"'}
+    rolled_out = project.pipeline("promote", "deploy", tag="v3.0.0", variables=wanted)
+    assert company.stands_in(PROD, "3.0.0") == release
     assert f"rolls out {company.registry.address(GROUP)}/{NAME}:3.0.0" in rolled_out.stdout
     assert company.digest("3.0.0") == release
     assert company.file("3.0.0", "app") == b"story 1\n"
@@ -218,45 +221,49 @@ def test_from_an_empty_folder_to_a_promoted_image(company: Company, tmp_path: Pa
     assert len([kind for kind, account in told if kind == "promoted" and account == "gitlab:project/5"]) == 2
 
 
-def test_later_jobs_mean_the_image_that_was_built_and_pretend_nothing(company: Company, tmp_path: Path) -> None:
-    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
-    project.write({"app": "later\n"})
-    sha = project.commit("Later")
-    image_name = f"{company.registry.address(GROUP)}/{NAME}:main-{sha}"
-    done = project.pipeline()
-    assert f"Nothing was scanned: neither trivy nor grype is in this job's image. {image_name}" in done.stderr
-    assert "WARN 77" in done.stderr
-    assert "PASS  scan" not in done.stdout
+@dataclass(frozen=True)
+class Later:
+    """A project whose image was built from `main` and scanned, and what its pipeline said."""
 
+    project: Project
+    sha: str
+    said: str
+
+
+@pytest.fixture(scope="module")
+def later(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Later:
+    home = tmp_path_factory.mktemp("later")
+    project = company.project(home, {".gitlab-ci.yml": pipeline_file(company, home)})
     # A job's image that has a scanner has it called, and what that finds ends the job.
     project.install("trivy", '#!/bin/sh\necho "trivy $@"\nexit "${FOUND:-0}"\n')
-    scanned = project.pipeline("scan")
-    assert f"trivy image --exit-code 1 --ignore-unfixed --severity CRITICAL {image_name}" in scanned.stdout
-    assert "PASS  scan" in scanned.stdout
-    assert "FAIL  scan" in project.pipeline("scan", variables={"FOUND": "1"}, check=False).stdout
+    project.write({"app": "later\n"})
+    sha = project.commit("Later")
+    return Later(project, sha, project.pipeline().stdout)
 
 
-def test_a_commit_that_is_built_anew_does_not_take_the_place_of_what_was_tested(
-    company: Company, tmp_path: Path
-) -> None:
-    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
-    sha = project.commit("Once")
-    project.pipeline("build")
-    tested, latest = company.digest(f"main-{sha}"), company.digest("latest")
-    project.write({"app": "other bytes\n"})  # under the same commit
-    done = project.pipeline("build", check=False)
+def test_later_jobs_mean_the_image_that_was_built_and_pretend_nothing(company: Company, later: Later) -> None:
+    image_name = f"{company.registry.address(GROUP)}/{NAME}:main-{later.sha}"
+    assert f"trivy image --exit-code 1 --ignore-unfixed --severity CRITICAL {image_name}" in later.said
+    assert "PASS  scan" in later.said
+    assert "FAIL  scan" in later.project.pipeline("scan", variables={"FOUND": "1"}, check=False).stdout
+
+
+def test_a_commit_that_is_built_anew_does_not_take_the_place_of_what_was_tested(company: Company, later: Later) -> None:
+    tag = f"main-{later.sha}"
+    tested, latest = company.digest(tag), company.digest("latest")
+    later.project.write({"app": "other bytes\n"})  # under the same commit
+    done = later.project.pipeline("build", check=False)
     assert done.returncode == 1
     assert "cannot be overwritten because the repository is immutable" in done.stderr
     assert "tags.main (pierhead.yaml line " in done.stderr
-    assert (company.digest(f"main-{sha}"), company.digest("latest")) == (tested, latest)
+    assert (company.digest(tag), company.digest("latest")) == (tested, latest)
 
 
 def test_a_git_tag_that_names_no_version_ends_the_pipeline_before_anything_is_built(
-    company: Company, tmp_path: Path
+    company: Company, later: Later
 ) -> None:
-    project = company.project(tmp_path, {".gitlab-ci.yml": pipeline_file(company, tmp_path)})
     before = company.tags()
-    done = project.pipeline(tag="1.2.4", check=False)
+    done = later.project.pipeline(tag="1.2.4", check=False)
     assert done.returncode == 1
     assert "The Git tag 1.2.4 fits no rule of the tag strategy (tag: release takes v*)." in done.stderr
     assert "Trying to pull" not in done.stderr
@@ -294,8 +301,7 @@ def test_kaniko_gets_its_flags_from_a_job_before_it_and_its_login_from_the_id_to
     project.variables["KANIKO_EXECUTOR"] = str(tmp_path / "bin/executor")
     project.write({"app": "kaniko\n"})
     sha = project.commit("Build with Kaniko")
-    for job in ("tags", "build"):
-        project.pipeline(job)
+    project.pipeline("tags", "build")
     assert {f"main-{sha}", "latest"} <= set(company.tags())
     assert company.file(f"main-{sha}", "app") == b"kaniko\n"
     assert company.digest("latest") == company.digest(f"main-{sha}")

@@ -89,6 +89,21 @@ def test_a_push_to_a_group_or_a_proxy_by_path_is_told_where_to_push(docker: Dock
         assert f"unsupported: {repository} takes no pushes. Push to {shop.push}/{SERVER}." in said
 
 
+def test_an_image_on_the_main_port_without_its_repository_is_told_the_port_for_it(
+    docker: DockerEngine, skopeo_in: Skopeo, shop: Shop, tmp_path: Path
+) -> None:
+    told = f"There is no repository `orchestrator` here. Push to {shop.push}/{SERVER}."
+    assert told in refused_push(docker, f"{shop.main}/{SERVER}:1.0.0")
+    done = skopeo_in("copy", f"oci:{tmp_path}/in:1", f"docker://{shop.main}/{SERVER}:1.0.0", check=False)
+    assert told in refused(done.returncode, done.stderr)
+    for name in (BASE, f"library/{BASE}", f"{SERVER}:1.0.0"):
+        done = docker.docker("pull", f"{shop.main}/{name}", check=False)
+        assert f"Pull {shop.pull}/{name}." in refused(done.returncode, done.stderr)
+    # Who may push nothing is not told where others do.
+    with shop.server.wire("main", "svc-deploy") as wire:
+        assert "Push to" not in wire.request("POST", f"/v2/{SERVER}/blobs/uploads/", b"").expect(404).message
+
+
 # Row 2: a base image, asked of the port that is for pushing.
 
 

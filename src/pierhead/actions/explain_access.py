@@ -30,6 +30,7 @@ from pierhead.domain.refusals import (
     TagWrittenOnce,
 )
 from pierhead.domain.refusals_names import NameRefused
+from pierhead.domain.trust import fitting, trusted_by
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.directory import Account, Directory
 from pierhead.repositories.group import Group
@@ -43,9 +44,9 @@ _INTERVALS: Final = 100
 
 class Question(Struct, frozen=True):
     """``who`` is the account as it is signed in, or would be. ``tells`` if the asker may know what the account may not
-    see."""
+    see. ``account`` is None for a job, which has none."""
 
-    account: Account
+    account: Account | None
     who: Principal
     entry: Entry
     image: ImageName
@@ -67,8 +68,8 @@ class Explainer:
         """Each member in the order of asking, and who answers."""
         entry, image, reference = question.entry, question.image, question.reference
         subject, first = self._subject(question)
-        if question.account.disabled:
-            return _disabled(question, first)
+        if question.account is not None and question.account.disabled:
+            return _disabled(question.account, first)
         hint = "" if reference is None else self._table.pull_hint(entry, image, reference)
         facts = explain.PullFacts(
             entry.name,
@@ -126,8 +127,8 @@ class Explainer:
         """By the very steps that a push takes, up to its bytes."""
         entry, image, reference, who = question.entry, question.image, question.reference, question.who
         subject, first = self._subject(question)
-        if question.account.disabled:
-            return _disabled(question, first)
+        if question.account is not None and question.account.disabled:
+            return _disabled(question.account, first)
         tag = reference if isinstance(reference, Tag) else None
         steps, target = list(first), entry
         try:
@@ -162,8 +163,8 @@ class Explainer:
         """From ``source`` to the repository of the question, which is the stage behind it as a rule."""
         target, image, reference, who = question.entry, question.image, question.reference, question.who
         subject, first = self._subject(question)
-        if question.account.disabled:
-            return _disabled(question, first)
+        if question.account is not None and question.account.disabled:
+            return _disabled(question.account, first)
         steps = [*first]
         right, where = Right.PULL, source
         try:
@@ -252,10 +253,15 @@ class Explainer:
     # --- what they have in common ------------------------------------------------------------------------------------
 
     def _subject(self, question: Question) -> tuple[Subject, list[Step]]:
-        account, entry = question.account, question.entry
-        roles = self._directory.rules_by_role(account)
-        named = ", ".join(account.roles) or "none"
-        steps = [Step(account.name, f"{account.name} is {account.origin.said}. Its roles: {named}.")]
+        account, entry, who = question.account, question.entry, question.who
+        if account is None:
+            told = f"{who.name} is a job, known by its id_token. Rules that fit it: {', '.join(fitting(who))}."
+            roles = [(trusted_by(who), who.rules)]
+        else:
+            named = ", ".join(account.roles) or "none"
+            told = f"{account.name} is {account.origin.said}. Its roles: {named}."
+            roles = [(f"role {role}", rules) for role, rules in self._directory.rules_by_role(account)]
+        steps = [Step(who.name, told)]
         port = "" if entry.external is None else f"{entry.external} and "
         order = f", whose members are asked in this order: {', '.join(entry.members)}" if entry.members else ""
         where = f"{port}{self._table.main}/{entry.name}"
@@ -297,9 +303,9 @@ def who_may(subject: Subject, member: Member) -> bool:
     return subject.who.may_ask(Right.PULL, member.name, member.image)
 
 
-def _disabled(question: Question, steps: Sequence[Step]) -> Explanation:
-    told = f"{question.account.name} is disabled, so whatever it asks is refused."
-    return Explanation(f"No: {told}", (*steps, Step(question.account.name, told, Verdict.NO)), NotAuthenticated(told))
+def _disabled(account: Account, steps: Sequence[Step]) -> Explanation:
+    told = f"{account.name} is disabled, so whatever it asks is refused."
+    return Explanation(f"No: {told}", (*steps, Step(account.name, told, Verdict.NO)), NotAuthenticated(told))
 
 
 def _shown(image: ImageName, reference: Reference | None) -> str:

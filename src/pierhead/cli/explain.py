@@ -15,7 +15,7 @@ _SIGNS = {"yes": "ok", "no": "x", "passed over": "-", "goes on": ""}
 @click.argument("reference")
 @click.option("--account", metavar="NAME", help="Whose rights; your own without it. Others need `admin`.")
 @click.option("--repository", help="Where; without it the first group, or where pushes to it go.")
-@click.option("--to", help="The stage or repository of a promotion.")
+@click.option("--to", help="The stage or repository of a promotion; the second stage without it.")
 @click.option("--from", "source", help="Where a promotion comes from; the stage before without it.")
 @talks
 def explain(

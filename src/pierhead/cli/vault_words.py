@@ -72,7 +72,7 @@ def secret_of(vault: Asked, answer: Answer, place: Place) -> Login:
     """The fields of the secret. Raises Fault with the reason if it has none of use."""
     path, name = place.path, vault.name
     if answer.status == 403:
-        raise Fault(f"Role {place.role} of {name} may not read {path}: {_other_account(path)}")
+        raise Fault(f"Role {place.role} of {name} may not read {path}: {_meant(path)}")
     if answer.status == 404:
         raise Fault(_not_there(answer, place, name))
     if answer.status != 200:
@@ -110,6 +110,14 @@ def _not_there(answer: Answer, place: Place, name: str) -> str:
     if "no handler for route" in answer.errors:
         return f"{name} has no store at {mount}/: name another secret with --path."
     return f"{name} holds no secret at {place.path}: {_other_account(place.path)}"
+
+
+def _meant(path: str) -> str:
+    """`vault kv` leaves out the `data` that its API wants, and who may not read is not told so by Vault."""
+    mount, _, rest = path.partition("/")
+    if rest.startswith("data/"):
+        return _other_account(path)
+    return f"a KV store of version 2 is read with data/ behind its name, --path {mount}/data/{rest}."
 
 
 def _other_account(path: str) -> str:

@@ -17,8 +17,10 @@ def whoami(talk: Talk) -> None:
         talk.print_json(found)
         return
     through = found["through"]
-    how = f"the access token {through['token']}" if "token" in through else f"a {through.get('how', 'password')}"
-    print(f"{found['name']} at {talk.client.server}, signed in with {clean(how)}.")
+    how = through.get("how", "password")
+    ways = {"access token": f"the access token {through.get('token')}"}
+    ways["id_token"] = f"an id_token of {through.get('issuer')}"
+    print(f"{found['name']} at {talk.client.server}, signed in with {clean(ways.get(how, f'a {how}'))}.")
     for role in found["rules"]:
         print(f"{role['role']}: {'; '.join(map(clean, role['may']))}")
     if found["limit"] is not None:

@@ -48,7 +48,8 @@ class Explanation(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True):
-    """Somebody, with the rules of each role by its name."""
+    """Somebody, with the rules of each role by what sentences call it, such as `role team`; for a job, what the rules
+    of its issuer gave, which are called by their key of the configuration."""
 
     who: Principal
     roles: Sequence[tuple[str, Rules]]
@@ -77,7 +78,7 @@ def right_step(subject: Subject, right: Right, repository: RepositoryName, image
     role, rule = next(
         (role, rule) for role, rules in subject.roles for rule in rules if rule.gives(right, repository, image)
     )
-    return Step(repository, f"{who.name} may {right.value} {what}: role {role} gives {in_words(rule)}.")
+    return Step(repository, f"{who.name} may {right.value} {what}: {role} gives {in_words(rule)}.")
 
 
 def _refused(subject: Subject, right: Right, repository: RepositoryName, image: ImageName) -> str:
@@ -88,10 +89,10 @@ def _refused(subject: Subject, right: Right, repository: RepositoryName, image: 
         return f"{head}the access token is narrowed to {narrowed}."
     near = [(role, rule) for role, rules in subject.roles for rule in rules if right in rule.rights]
     if near:
-        return head + "; ".join(f"role {role} gives {in_words(rule)}" for role, rule in near[:3]) + "."
+        return head + "; ".join(f"{role} gives {in_words(rule)}" for role, rule in near[:3]) + "."
     if not subject.roles:
         return f"{head}it has no role."
-    told = "; ".join(f"role {role} gives {_all_of(rules)}" for role, rules in subject.roles[:3])
+    told = "; ".join(f"{role} gives {_all_of(rules)}" for role, rules in subject.roles[:3])
     return f"{head}{told}, and nothing else."
 
 
@@ -203,7 +204,7 @@ def tag_step(subject: Subject, repository: RepositoryName, image: ImageName, tag
     rules: list[tuple[str, Rule]] = [
         (role, rule) for role, rules in subject.roles for rule in rules if rule.gives(Right.PUSH, repository, image)
     ]
-    told = "; ".join(f"role {role} gives {in_words(rule)}" for role, rule in rules)
+    told = "; ".join(f"{role} gives {in_words(rule)}" for role, rule in rules)
     return Step(tag, f"{who.name} may not push the tag {tag}: {told}.", Verdict.NO)
 
 

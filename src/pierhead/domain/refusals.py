@@ -143,11 +143,14 @@ class RouteUnknown(Refusal):
 
 
 class RepositoryUnknown(Refusal):
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    """``hint`` says where the image is that was probably meant."""
+
+    def __init__(self, name: str, known: Sequence[str], hint: str = "") -> None:
         more = ", …" if len(known) > _REPOSITORIES_SHOWN_MAX else ""
         listed = f"; the repositories are {', '.join(known[:_REPOSITORIES_SHOWN_MAX])}{more}" if known else ""
         super().__init__(
-            f"There is no repository `{shown(name)}` here. By path, an image is named REPOSITORY/IMAGE{listed}.",
+            f"There is no repository `{shown(name)}` here.{_behind(hint)} By path, an image is named "
+            f"REPOSITORY/IMAGE{listed}.",
             repository=shown(name),
         )
 
@@ -321,7 +324,7 @@ class WrongPort(Refusal):
     def __init__(self, repository: str, port: int | None, right: str, why: str = "") -> None:
         wrong = f"{repository} takes no pushes." if port is None else f"This port ({port}) is for pulling."
         wrong += _behind(why)
-        there = f"Push to {right}." if right else "There is no repository that you may push to."
+        there = f"Push to {right}." if right else "There is no repository to which you may push this image."
         super().__init__(f"{wrong} {there}", repository=repository, push_to=right)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from pierhead.domain.access import Rule
+from pierhead.domain.access import Principal, Rule
 from pierhead.domain.patterns import Patterns
 from pierhead.domain.refusals import shown
 
@@ -131,3 +131,14 @@ def subject_of(claims: Claims) -> str:
             return f"{word}/{shown(said[0])}"
     said = texts_at(claims, ("sub",))
     return shown(said[0]) if said else "nobody"
+
+
+def trusted_by(who: Principal) -> str:
+    """The key of the configuration under which the issuer of a job's id_token stands."""
+    return f"trust.{who.name.partition(':')[0]}"
+
+
+def fitting(who: Principal) -> Sequence[str]:
+    """The names of the rules that hold for a job; none for who is none."""
+    names = who.through.get("rules", ())
+    return [str(name) for name in names] if isinstance(names, Sequence) else []

@@ -14,7 +14,14 @@ from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.naming import Judgement, Naming
-from pierhead.domain.refusals import Denied, RepositoryUnknown, ScopeMissing, StageFilledByPromotion, WrongPort
+from pierhead.domain.refusals import (
+    Denied,
+    RepositoryUnknown,
+    ScopeMissing,
+    StageFilledByPromotion,
+    WrongPort,
+    shown,
+)
 from pierhead.domain.refusals_names import NameRefused
 from pierhead.domain.tagging import BUILT_IN, Strategy
 from pierhead.repositories.hosted import Hosted
@@ -164,8 +171,9 @@ class Table:
 
     def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
         """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""
-        if entry.kind != "hosted":
-            return ""
+        naming = self.naming.judge(entry.name, image)
+        if entry.kind != "hosted" or (naming is not None and naming.refuses):
+            return ""  # a name that the house refuses is one of its own, misspelt
         for group in self.entries.values():
             if group.kind != "group" or group.external is None:
                 continue
@@ -178,11 +186,26 @@ class Table:
             return f"Docker Hub images come from {group.external}/{image}{joint}{reference}."
         return ""
 
-    def _push_address(self, entry: Entry, who: Principal, image: ImageName) -> tuple[str, str]:
+    def other_port(self, who: Principal, image: ImageName, reference: str, *, pushes: bool) -> str:
+        """For an image that was named on the main port without its repository: where it is pushed to, or pulled from.
+        ``reference`` may be any text. Empty if no repository has a port of its own for that."""
+        if not pushes:
+            own = [entry for entry in self.entries.values() if entry.external is not None and entry.readable_by(who)]
+            found = next((entry for entry in own if entry.kind == "group"), own[0] if own else None)
+            joint = "" if not reference else "@" if ":" in reference else ":"
+            return "" if found is None else f"Pull {found.external}/{image}{joint}{shown(reference)}."
+        groups = [entry for entry in self.entries.values() if entry.kind == "group"]
+        for entry in (*groups, None):
+            right, why = self._push_address(entry, who, image)
+            if right and not right.startswith(f"{self.main}/"):
+                return f"{why} Push to {right}.".lstrip()
+        return ""
+
+    def _push_address(self, entry: Entry | None, who: Principal, image: ImageName) -> tuple[str, str]:
         """Where the account may push the image, under its right name, empty for nowhere; and why not under the name
-        that was said, if so."""
-        below = self._below(entry)
-        if entry.kind == "proxy":
+        that was said, if so. Asked of a group, a proxy, or of all that there is (None)."""
+        below = list(self.entries.values()) if entry is None else self._below(entry)
+        if entry is not None and entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
             below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
         may = [e for e in below if e.kind == "hosted" and _pushes(who, e)]

@@ -75,7 +75,7 @@ class House:
         port = self._port(parts.host)
         if parts.host and port is None:
             return
-        repository, image = _inside(port, parts.image)
+        repository, image = self._inside(port, parts.image)
         yield from self._named(text, Split(parts.host, image, parts.rest), repository or self._pushed_to())
 
     def pushed(self, text: str) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ class House:
         if port is None:
             return
         host = self._host(parts.host, port)
-        repository, image = _inside(port, parts.image)
+        repository, image = self._inside(port, parts.image)
         found = self._settings.repositories.get(RepositoryName(repository)) if repository else port.repository
         name = self._right(image, repository or self._pushed_to())
         if isinstance(found, ProxySettings) or (isinstance(found, GroupSettings) and found.writable is None):
@@ -97,6 +97,11 @@ class House:
             )
             told = f"{wrong}. Push to {shown(right)}." if right else f"{wrong}."
             yield Finding(WRONG_PORT, told, correction=shown(right + parts.rest) if right else "")
+        elif port.repository is None and not repository and self._push is not None:
+            right = f"{self._near(self._push, parts.host)}/{name}"
+            yield Finding(
+                WRONG_PORT, f"{_no_port(parts)} Push to {shown(right)}.", correction=shown(right + parts.rest)
+            )
         yield from self._named(text, Split(parts.host, image, parts.rest), repository or self._pushed_to())
 
     def pulled(self, text: str) -> Iterator[Finding]:
@@ -109,13 +114,16 @@ class House:
         port = self._port(parts.host)
         if port is None:
             return
-        repository, image = _inside(port, parts.image)
+        repository, image = self._inside(port, parts.image)
         found = self._settings.repositories.get(RepositoryName(repository)) if repository else port.repository
         if isinstance(found, HostedSettings) and self._pull is not None and not self._own(image):
             right = shown(f"{self._near(self._pull, parts.host)}/{image}{parts.rest}")
             yield Finding(
                 WRONG_PORT, f"{shown(image)} does not come from the port for pushing. Pull {right}.", correction=right
             )
+        elif port.repository is None and not repository and self._pull is not None:
+            right = shown(f"{self._near(self._pull, parts.host)}/{image}{parts.rest}")
+            yield Finding(WRONG_PORT, f"{_no_port(parts)} Pull {right}.", correction=right)
         yield from self._named(text, Split(parts.host, image, parts.rest), repository or self._pushed_to())
 
     # --- what they have in common ------------------------------------------------------------------------------------
@@ -175,6 +183,15 @@ class House:
             return next((port for port in self._ports if port.address.rpartition(":")[2] == asked), None)
         return None
 
+    def _inside(self, port: Port | None, image: str) -> tuple[str, str]:
+        """On the main port the repository stands first: (repository, image). It is empty elsewhere, and where it was
+        left out."""
+        first, _, rest = image.partition("/")
+        if port is None or port.repository is not None or not rest:
+            return "", image
+        known = is_open(first) or RepositoryName(first) in self._settings.repositories
+        return (first, rest) if known else ("", image)
+
     @staticmethod
     def _host(written: str, port: Port) -> str:
         return port.address if only_open(written) else written
@@ -212,9 +229,5 @@ class House:
         return any(isinstance(one, ProxySettings) or self._has_proxy(one) for one in members)
 
 
-def _inside(port: Port | None, image: str) -> tuple[str, str]:
-    """On the main port the repository stands first: (repository, image); elsewhere it is empty."""
-    if port is None or port.repository is not None:
-        return "", image
-    first, _, rest = image.partition("/")
-    return (first, rest) if rest else ("", image)
+def _no_port(parts: Split) -> str:
+    return f"At {shown(parts.host)} a repository's name stands before the image."

@@ -12,6 +12,7 @@ from pierhead.domain.refusals import Denied, NameInvalid
 from pierhead.domain.refusals_accounts import AccountUnknown, BodyInvalid, RoleUnknown
 from pierhead.domain.roles import ACCOUNT_GRAMMAR, ROLE_GRAMMAR, in_words, is_account_name, is_role_name, rules_document
 from pierhead.domain.secrets import fingerprint_of
+from pierhead.domain.trust import trusted_by
 from pierhead.faces.rest import shapes
 from pierhead.faces.rest.bodies import Body, body_of
 from pierhead.faces.rest.call import Call
@@ -35,7 +36,7 @@ async def me(call: Call) -> Json:
     told: Json = {"name": who.name, "kind": None, "origin": None, "disabled": False, "roles": [], "created": None}
     return {
         **(told if account is None else _account(account, call)),
-        "rules": [] if account is None else _words(call, account),
+        "rules": _trusted(who) if account is None else _words(call, account),
         "through": dict(who.through),
         "limit": _limit(who.limit),
     }
@@ -208,7 +209,9 @@ def _on_ones_own(call: Call, what: str) -> None:
     who: Principal = call.who
     how = who.through.get("how", "password")
     if who.limit is not None or who.asked is not None or how not in _SECRETS_OF_ONES_OWN:
-        raise Denied(who.name, what, "with a token", "Sign in with the password.")
+        if how == "id_token":
+            raise Denied(who.name, what, "as a job", "It has no account, and its id_token is its login.")
+        raise Denied(who.name, what, "with a token", "Sign in with the password, or do it on your own page, /-/me.")
 
 
 async def _body(call: Call, *, own: bool = False) -> Body:
@@ -322,6 +325,11 @@ async def _whole(call: Call, found: Account) -> Json:
         "kept": kept_elsewhere(await call.desk.rotations.told(found.name)),
         "tokens": [_token(row, now) for row in rows],
     }
+
+
+def _trusted(who: Principal) -> list[Mapping[str, object]]:
+    """Of a job, which has no account and no role: what the rules of its issuer gave."""
+    return [{"role": trusted_by(who), "may": [in_words(rule) for rule in who.rules]}]
 
 
 def _words(call: Call, found: Account) -> list[Mapping[str, object]]:

@@ -54,7 +54,7 @@ async def stream(call: Call) -> Stream:
         after = _number("after", call.query["after"])
     if after > head:
         # Whoever waited for what follows would miss all that is written until then.
-        raise QueryInvalid("after", f"the record ends with event {head}. Was it cut off, or is it a restored copy?")
+        raise QueryInvalid("after", f"the record ends with event {head}. It was cut off, or is a restored copy")
     headers = (
         ("Content-Type", "application/jsonl"),
         ("Cache-Control", "no-store"),

@@ -12,7 +12,6 @@ from pierhead.domain.explain import Explanation
 from pierhead.domain.names import ImageName, RepositoryName, parse_reference
 from pierhead.domain.refusals import QueryInvalid, RepositoryUnknown
 from pierhead.domain.refusals_accounts import AccountUnknown
-from pierhead.domain.roles import is_account_name
 from pierhead.faces.rest.call import Call
 from pierhead.faces.rest.problems import TABLE
 from pierhead.faces.rest.shapes import Json
@@ -32,9 +31,14 @@ async def explain(call: Call) -> Json:
         raise QueryInvalid("action", f"it is one of {', '.join(ACTIONS)}")
     await call.desk.directory.fresh()
     account = call.desk.directory.account(name)
-    if account is None or not is_account_name(name):
+    if not own and ":" in name:
+        raise QueryInvalid("account", "a job has none. Let the job itself ask, signed in as `oidc` with its id_token")
+    if account is not None:
+        who = replace(account.principal, limit=call.who.limit) if own else account.principal
+    elif own and call.who.through.get("how") == "id_token":
+        who = call.who
+    else:
         raise AccountUnknown(name)
-    who = replace(account.principal, limit=call.who.limit) if own else account.principal
     told = call.query.get("reference")
     reference = None if told is None else parse_reference(told)
     tells = call.who.holds(Right.ADMINISTER)
@@ -79,11 +83,9 @@ def _stages(call: Call) -> tuple[Entry, Entry, ImageName]:
     """Source, target and image. Raises QueryInvalid, RepositoryUnknown."""
     stages = dict(call.table.stages)
     order = [name for name, _ in call.table.stages]
-    to = call.query.get("to")
+    to = call.query.get("to") or next(iter(order[1:]), None)
     if to is None:
-        raise QueryInvalid(
-            "to", f"it has to be said: a stage or a repository{f', such as {order[-1]}' if order else ''}"
-        )
+        raise QueryInvalid("to", "it has to be said, since the configuration has no stages: a repository")
     target = _hosted(call, "to", stages.get(to) or to)
     source = call.query.get("from")
     if source is None:

@@ -53,7 +53,7 @@ _EXPLAIN: Final = (
     Parameter("reference", "a tag or a digest"),
     Parameter("repository", "where; without it the first group, or where pushes to it go"),
     Parameter("account", "whose; one's own without it"),
-    Parameter("to", "stage or repository, for `promote`"),
+    Parameter("to", "stage or repository, for `promote`; the second stage without it"),
     Parameter("from", "stage or repository, for `promote`; the stage before `to` without it"),
 )
 _PROMOTION: Final = (

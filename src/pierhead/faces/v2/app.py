@@ -8,7 +8,7 @@ from typing import Final
 from pierhead.domain.access import Principal
 from pierhead.domain.lookup import split_path
 from pierhead.domain.names import ImageName, RepositoryName
-from pierhead.domain.refusals import MethodUnsupported, Refusal, Unavailable
+from pierhead.domain.refusals import MethodUnsupported, NameInvalid, Refusal, RepositoryUnknown, Unavailable
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
@@ -112,7 +112,10 @@ class V2:
         assert isinstance(connector, Connector)
         note = ask.note
         note["account"] = who.name
-        route, repository, image = self._routed(connector.repository, ask.target)
+        try:
+            route, repository, image = self._routed(connector.repository, ask.target)
+        except RepositoryUnknown as refusal:
+            raise self._astray(ask, who) or refusal from None
         note["route"] = _LABELS[route.kind]
         method = ask.method
         if method not in ALLOWED[route.kind]:
@@ -126,6 +129,19 @@ class V2:
         note["image"] = image
         asked = Asked(ask, who, self.table, connector, entry, image, route.item, self._ids)
         return await self._verbs[route.kind, method](asked)
+
+    def _astray(self, ask: Ask, who: Principal) -> Refusal | None:
+        """What to say to a client that named no repository on the main port, as somebody does who leaves the port out;
+        None for what could be no image's name."""
+        route = parse(ask.target)
+        try:
+            image = ImageName.parse(route.name)
+        except NameInvalid:
+            return None
+        pushes = route.kind in (Kind.UPLOADS, Kind.UPLOAD) or ask.method == "PUT"
+        hint = self.table.other_port(who, image, route.item if route.kind is Kind.MANIFEST else "", pushes=pushes)
+        first = route.name.partition("/")[0]
+        return RepositoryUnknown(first, sorted(self.table.entries), hint)
 
     def _routed(
         self, repository: RepositoryName | None, target: str
