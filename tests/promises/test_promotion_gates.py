@@ -10,6 +10,8 @@ from pathlib import Path
 import apsw
 import pytest
 
+from pierhead.cli.promotion_words import plan_lines
+from pierhead.cli.tables import Look
 from tests.peers.images import artifact, image
 from tests.peers.pierhead import Pierhead
 from tests.peers.processes import wait_until
@@ -128,6 +130,10 @@ def test_a_roll_back_passes_the_gates_as_well(server: Pierhead) -> None:
         number = ask(server, f"{name}:{tag}", "prod").expect(200).json()["id"]
         for who in ("ben", "chidi"):
             decide(server, number, "approve", who).expect(200)
+    dry = ask(server, name, "prod", back=True, dry_run=True).expect(200).json()
+    head, current, *_ = plan_lines(dry, Look(terminal=False, width=120, color=False))
+    assert head.startswith(f"{name} 1.0.0: prod goes back")
+    assert f"->  1.0.0 {image(seed=340).digest[7:15]}" in current
     asked = ask(server, name, "prod", back=True).expect(200).json()
     assert (asked["kind"], asked["state"]) == ("back", "waiting")
     states = [decide(server, asked["id"], "approve", who).expect(200).json()["state"] for who in ("ben", "chidi")]
@@ -162,8 +168,10 @@ def test_the_commands_say_it_to_people_and_to_programs(server: Pierhead) -> None
     name = "gates/commands"
     in_uat(server, name, "1.0.0", 360)
     anna = {"PIERHEAD_USER": "anna", "PIERHEAD_PASSWORD": PASSWORD}
-    code, out, err = server.run_command("promote", f"{name}:1.0.0", "--to", "prod", "--dry-run", environment=anna)
-    assert (code, "uat -> prod" in out, "(..)" in out) == (0, True, True)
+    # With the repository before the name, as other commands take it.
+    whole = f"{UAT}/{name}:1.0.0"
+    code, out, err = server.run_command("promote", whole, "--to", "prod", "--dry-run", environment=anna)
+    assert (code, f"{name} 1.0.0: uat -> prod" in out, "(..)" in out) == (0, True, True)
     assert "It would wait for approvals" in err
     code, out, err = server.run_command("promote", f"{name}:1.0.0", "--to", "prod", "-o", "json", environment=anna)
     number = str(json.loads(out)["id"])
