@@ -10,7 +10,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.peers.fixtures import StartPierhead
+from pierhead.cli.promotion_words import plan_lines
+from pierhead.cli.tables import Look
 from tests.peers.images import artifact, image
 from tests.peers.pierhead import Pierhead
 from tests.peers.processes import wait_until
@@ -129,6 +130,10 @@ def test_a_roll_back_passes_the_gates_as_well(server: Pierhead) -> None:
         number = ask(server, f"{name}:{tag}", "prod").expect(200).json()["id"]
         for who in ("ben", "chidi"):
             decide(server, number, "approve", who).expect(200)
+    dry = ask(server, name, "prod", back=True, dry_run=True).expect(200).json()
+    head, current, *_ = plan_lines(dry, Look(terminal=False, width=120, color=False))
+    assert head.startswith(f"{name} 1.0.0: prod goes back")
+    assert f"->  1.0.0 {image(seed=340).digest[7:15]}" in current
     asked = ask(server, name, "prod", back=True).expect(200).json()
     assert (asked["kind"], asked["state"]) == ("back", "waiting")
     states = [decide(server, asked["id"], "approve", who).expect(200).json()["state"] for who in ("ben", "chidi")]
@@ -163,8 +168,10 @@ def test_the_commands_say_it_to_people_and_to_programs(server: Pierhead) -> None
     name = "gates/commands"
     in_uat(server, name, "1.0.0", 360)
     anna = {"PIERHEAD_USER": "anna", "PIERHEAD_PASSWORD": PASSWORD}
-    code, out, err = server.run_command("promote", f"{name}:1.0.0", "--to", "prod", "--dry-run", environment=anna)
-    assert (code, "uat -> prod" in out, "(..)" in out) == (0, True, True)
+    # With the repository before the name, as other commands take it.
+    whole = f"{UAT}/{name}:1.0.0"
+    code, out, err = server.run_command("promote", whole, "--to", "prod", "--dry-run", environment=anna)
+    assert (code, f"{name} 1.0.0: uat -> prod" in out, "(..)" in out) == (0, True, True)
     assert "It would wait for approvals" in err
     code, out, err = server.run_command("promote", f"{name}:1.0.0", "--to", "prod", "-o", "json", environment=anna)
     number = str(json.loads(out)["id"])
@@ -190,47 +197,50 @@ def test_a_command_waits_until_it_is_decided(server: Pierhead) -> None:
     anna = {"PIERHEAD_USER": "anna", "PIERHEAD_PASSWORD": PASSWORD}
     for seed, tag in ((390, "1.0.0"), (391, "1.1.0")):
         in_uat(server, name, tag, seed)
-        with ThreadPoolExecutor(1) as pool:
-            command = ("promote", f"{name}:{tag}", "--to", "prod", "--wait")
-            waiting = pool.submit(server.run_command, *command, environment=anna)
-            wait_until(lambda: bool(listed(server, f"?image={name}&state=waiting")), 30, "it is asked for")
-            (row,) = listed(server, f"?image={name}&state=waiting")
-            if tag == "1.0.0":
-                for who in ("ben", "chidi"):
-                    decide(server, row["id"], "approve", who).expect(200)
-            else:
-                decide(server, row["id"], "reject", "ben", reason="too late").expect(200)
-            code, out, err = waiting.result(60)
-        assert f"pierhead approve {row['id']}" in err
-        if tag == "1.0.0":
-            assert (code, "prod  done" in out) == (0, True)
-        else:
-            assert (code, "was rejected by ben: too late." in err) == (1, True)
+
+    def numbers() -> dict[str, int]:
+        return {row["tags"][0]: row["id"] for row in listed(server, f"?image={name}&state=waiting")}
+
+    with ThreadPoolExecutor(2) as pool:
+        good, bad = (
+            pool.submit(server.run_command, "promote", f"{name}:{tag}", "--to", "prod", "--wait", environment=anna)
+            for tag in ("1.0.0", "1.1.0")
+        )
+        wait_until(lambda: len(numbers()) == 2, 30, "both are asked for")
+        asked = numbers()
+        for who in ("ben", "chidi"):
+            decide(server, asked["1.0.0"], "approve", who).expect(200)
+        decide(server, asked["1.1.0"], "reject", "ben", reason="too late").expect(200)
+        code, out, err = good.result(60)
+        assert (code, "prod  done" in out, f"pierhead approve {asked['1.0.0']}" in err) == (0, True, True)
+        code, out, err = bad.result(60)
+        assert (code, "was rejected by ben: too late." in err, f"pierhead approve {asked['1.1.0']}" in err) == (
+            1, True, True,
+        )  # fmt: skip
 
 
-def test_row_122_an_image_that_is_not_whole_is_422_and_nothing_of_it_arrives(start_pierhead: StartPierhead) -> None:
-    server = start_pierhead(staged(), environment=ENVIRONMENT)
+def test_row_122_an_image_that_is_not_whole_is_422_and_nothing_of_it_arrives(server: Pierhead) -> None:
     images = {what: three_platforms(seed) for what, seed in (("layer", 370), ("child", 375))}
     for what, whole in images.items():
         push(server, f"gates/{what}", "1.0.0", whole)
-    assert server.stop() == 0
+        sbom = artifact(whole, artifact_type=SBOM)
+        push(server, f"gates/{what}", sbom.digest, sbom)
     lost = {"layer": images["layer"].images[1].layers[0].digest, "child": images["child"].images[1].digest}
     for what, digest in lost.items():
         take_away(server.data, digest, what)
-    server.start()
-    for what, digest in lost.items():
         problem = ask(server, f"gates/{what}:1.0.0", "uat").expect(422).json()
         assert problem["code"] == "promotion_incomplete"
         assert digest in problem["message"]
         assert digest_at(server, UAT, f"gates/{what}", "1.0.0") is None
         assert digest_at(server, UAT, f"gates/{what}", images[what].images[0].digest) is None
-    assert listed(server) == []
+        assert listed(server, f"?image=gates/{what}") == []
 
 
 def take_away(data: Path, digest: str, what: str) -> None:
     """As the checks of stored bytes leave a damaged blob, and as a child that is gone looks."""
     raw = bytes.fromhex(digest.partition(":")[2])
     connection = apsw.Connection(str(data / "pierhead.db"))
+    connection.set_busy_timeout(10_000)
     if what == "layer":
         connection.execute("UPDATE blobs SET state=0, generation='', body=NULL WHERE digest=?", (raw,))
     else:
@@ -240,14 +250,12 @@ def take_away(data: Path, digest: str, what: str) -> None:
     connection.close()
 
 
-def test_one_that_waits_for_too_long_expires_and_cannot_be_approved(start_pierhead: StartPierhead) -> None:
-    server = start_pierhead(staged(prod=[{"approvals": 1}]), environment=ENVIRONMENT)
-    push(server, "gates/late", "1.0.0", image(seed=380))
-    promoted(server, "gates/late:1.0.0", "uat")
+def test_one_that_waits_for_too_long_expires_and_cannot_be_approved(server: Pierhead) -> None:
+    in_uat(server, "gates/late", "1.0.0", 380)
     number = ask(server, "gates/late:1.0.0", "prod").expect(200).json()["id"]
     assert server.stop() == 0
     connection = apsw.Connection(str(server.data / "pierhead.db"))
-    connection.execute("UPDATE promotions SET expires=1")
+    connection.execute("UPDATE promotions SET expires=1 WHERE id=?", (number,))
     connection.close()
     server.start()
     assert decide(server, number, "approve", "ben").expect(409).json()["code"] == "promotion_over"
@@ -255,7 +263,7 @@ def test_one_that_waits_for_too_long_expires_and_cannot_be_approved(start_pierhe
     def is_told() -> bool:
         with server.wire() as wire:
             found = wire.request("GET", "/api/v1/audit?kind=promotion%20expired").expect(200).json()["items"]
-            return bool(found)
+            return [one["promotion"] for one in found] == [number]
 
     wait_until(is_told, 20, "the record tells of it")
     assert [one["state"] for one in listed(server, "?image=gates/late&to=prod")] == ["expired"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.peers.fixtures import StartPierhead
 from tests.peers.images import Index
 from tests.peers.pierhead import Pierhead
 from tests.promises.houses import DEV, UAT
@@ -53,8 +52,13 @@ def all_or_nothing(server: Pierhead, wanted: Sequence[str], images: Sequence[Ind
     return set(rows)
 
 
-def test_against_deletions_and_reclaim_what_is_promoted_stays_whole(start_pierhead: StartPierhead) -> None:
-    server = start_pierhead(staged(reclaim=HASTY), environment=ENVIRONMENT)
+@pytest.fixture(scope="module")
+def server() -> Iterator[Pierhead]:
+    with Pierhead(staged(reclaim=HASTY), environment=ENVIRONMENT) as started:
+        yield started
+
+
+def test_against_deletions_and_reclaim_what_is_promoted_stays_whole(server: Pierhead) -> None:
     wanted = names("deleted")
     images = [three_platforms(1000 + 3 * number) for number in range(IMAGES)]
     for name, image in zip(wanted, images, strict=True):
@@ -87,8 +91,7 @@ def test_against_deletions_and_reclaim_what_is_promoted_stays_whole(start_pierhe
 
 
 @pytest.mark.slow
-def test_after_a_kill_in_the_midst_each_is_done_or_not_begun(start_pierhead: StartPierhead) -> None:
-    server = start_pierhead(staged(), environment=ENVIRONMENT)
+def test_after_a_kill_in_the_midst_each_is_done_or_not_begun(server: Pierhead) -> None:
     wanted = names("killed")
     images = [three_platforms(2000 + 3 * number) for number in range(IMAGES)]
     for name, image in zip(wanted, images, strict=True):

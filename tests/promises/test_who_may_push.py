@@ -74,7 +74,7 @@ def test_a_push_to_the_pull_port_names_the_port_that_takes_it(staged: Pierhead) 
         assert refused.message == f"docker-group takes no pushes. Push to {right}/orchestrator/server."
     with staged.wire("docker-group", "svc-deploy") as wire:
         refused = wire.request("POST", "/v2/orchestrator/server/blobs/uploads/", b"")
-        assert "There is no repository that you may push to." in refused.message
+        assert "There is no repository to which you may push this image." in refused.message
     with staged.wire("docker-group") as admin:
         refused = admin.request("DELETE", "/v2/orchestrator/server/manifests/1")
         assert (refused.status, refused.code) == (405, "UNSUPPORTED")

@@ -324,7 +324,7 @@ class WrongPort(Refusal):
     def __init__(self, repository: str, port: int | None, right: str, why: str = "") -> None:
         wrong = f"{repository} takes no pushes." if port is None else f"This port ({port}) is for pulling."
         wrong += _behind(why)
-        there = f"Push to {right}." if right else "There is no repository that you may push to."
+        there = f"Push to {right}." if right else "There is no repository to which you may push this image."
         super().__init__(f"{wrong} {there}", repository=repository, push_to=right)
 
 
