@@ -50,7 +50,8 @@ def growth(folder: Path, stored: Sequence[int], picked: int, seconds: float, rou
             found.append(Row(f"ready with {tags:,} tags (µs)", "pierhead", ready * 1e6, 0.0))
             subject = running.enter_context(pierhead(place, {}))
             subjects.append((_among(picked, tags), subject, _script(place, picked, tags // picked)))
-        at_random = (_any(stored[-1]), subject, _script(place, stored[-1], 1))
+        largest = stored[-1]
+        at_random = (_any(largest), subjects[-1][1], _script(folder / f"tags-{largest}", largest, 1))
         for what, subject, script in subjects * rounds + [at_random] * rounds:
             run = wrk(subject.pid, subject.url("/"), seconds, subject.headers, script)
             runs.setdefault(what, []).append(run)

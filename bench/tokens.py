@@ -77,13 +77,17 @@ class _OneAccount:
         return False
 
 
+async def _caught_up() -> None:
+    """There is no other process."""
+
+
 async def _guard(folder: Path) -> float:
     """Microseconds from the header to the principal."""
     clock, entropy = SystemClock(), SystemEntropy()
     tokens = JwtTokens(Keys(folder / "keys", clock, entropy), clock)
     accounts = KnownAccounts(_OneAccount(), "none")
     guard = Guard((), clock, entropy)
-    guard.replace((), Accepting(tokens, accounts, Table((), ""), clock))
+    guard.replace((), Accepting(tokens, accounts, Table((), ""), clock, _caught_up))
     now = clock.now() // 1_000_000
     token = tokens.sign(Claims("bench", now, now, now + 300, "1"))
     ask = asked(*CIMultiDict({"Host": "127.0.0.1", "Accept": "*/*", "Authorization": f"Bearer {token}"}).items())
