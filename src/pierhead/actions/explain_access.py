@@ -53,6 +53,11 @@ class Question(Struct, frozen=True):
     reference: Reference | None
     tells: bool = False
 
+    @property
+    def disabled(self) -> bool:
+        """A job is not: it has no account to be disabled."""
+        return self.account is not None and self.account.disabled
+
 
 class Explainer:
     """What is needed to look things up."""
@@ -68,8 +73,8 @@ class Explainer:
         """Each member in the order of asking, and who answers."""
         entry, image, reference = question.entry, question.image, question.reference
         subject, first = self._subject(question)
-        if question.account is not None and question.account.disabled:
-            return _disabled(question.account, first)
+        if question.disabled:
+            return _disabled(question, first)
         hint = "" if reference is None else self._table.pull_hint(entry, image, reference)
         facts = explain.PullFacts(
             entry.name,
@@ -127,8 +132,8 @@ class Explainer:
         """By the very steps that a push takes, up to its bytes."""
         entry, image, reference, who = question.entry, question.image, question.reference, question.who
         subject, first = self._subject(question)
-        if question.account is not None and question.account.disabled:
-            return _disabled(question.account, first)
+        if question.disabled:
+            return _disabled(question, first)
         tag = reference if isinstance(reference, Tag) else None
         steps, target = list(first), entry
         try:
@@ -163,8 +168,8 @@ class Explainer:
         """From ``source`` to the repository of the question, which is the stage behind it as a rule."""
         target, image, reference, who = question.entry, question.image, question.reference, question.who
         subject, first = self._subject(question)
-        if question.account is not None and question.account.disabled:
-            return _disabled(question.account, first)
+        if question.disabled:
+            return _disabled(question, first)
         steps = [*first]
         right, where = Right.PULL, source
         try:
@@ -303,9 +308,9 @@ def who_may(subject: Subject, member: Member) -> bool:
     return subject.who.may_ask(Right.PULL, member.name, member.image)
 
 
-def _disabled(account: Account, steps: Sequence[Step]) -> Explanation:
-    told = f"{account.name} is disabled, so whatever it asks is refused."
-    return Explanation(f"No: {told}", (*steps, Step(account.name, told, Verdict.NO)), NotAuthenticated(told))
+def _disabled(question: Question, steps: Sequence[Step]) -> Explanation:
+    told = f"{question.who.name} is disabled, so whatever it asks is refused."
+    return Explanation(f"No: {told}", (*steps, Step(question.who.name, told, Verdict.NO)), NotAuthenticated(told))
 
 
 def _shown(image: ImageName, reference: Reference | None) -> str:

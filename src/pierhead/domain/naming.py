@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pierhead.domain import limits
+from pierhead.domain.access import Principal, Right
 from pierhead.domain.catalogue import Catalogue, Service
 from pierhead.domain.names import ImageName, RepositoryName
 from pierhead.domain.patterns import EVERY, Patterns
@@ -127,6 +129,15 @@ class Judgement(Struct, frozen=True):
     def document(self) -> Mapping[str, str]:
         """For the record of what was done under a name that is warned about."""
         return {"rule": self.rule, "message": self.sentence}
+
+    def may_be_told(self, who: Principal, repository: RepositoryName, *rights: Right) -> bool:
+        """Whether there is a right name, under which one of ``rights`` is given."""
+        right = self.right
+        return right is not None and any(who.may_ask(one, repository, right) for one in rights)
+
+    def told_to(self, who: Principal, repository: RepositoryName, *rights: Right) -> Judgement:
+        """The same, without the right name for an account that may not be told it."""
+        return self if self.may_be_told(who, repository, *rights) else replace(self, right=None, hint="")
 
 
 class _Met(Struct, frozen=True):

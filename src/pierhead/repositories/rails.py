@@ -83,9 +83,7 @@ class Rails(Struct, frozen=True):
         found = self.naming.judge(target, image)
         if found is None:
             return None
-        right = found.right
-        if right is None or not any(who.may_ask(one, target, right) for one in (Right.PROMOTE, Right.PUSH)):
-            found = replace(found, right=None, hint="")
+        found = found.told_to(who, target, Right.PROMOTE, Right.PUSH)
         if found.refuses:
             stage = next((one.name for one in self.train.stages if one.repository == target), target)
             told = f"{image} does not go to {stage}, where it would keep its name. {found.sentence}"

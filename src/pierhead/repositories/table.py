@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from pierhead.domain.access import Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
@@ -144,7 +143,7 @@ class Table:
             if not _pushes(who, target):
                 raise
             found = self.naming.judge(target.name, image)
-            if found is None or not found.refuses or not self._may_be_told(found, who, target):
+            if found is None or not found.refuses or not found.may_be_told(who, target.name, Right.PUSH):
                 raise
             raise Denied(who.name, "push to", f"{target.name}/{image}", found.sentence) from refusal
 
@@ -162,12 +161,7 @@ class Table:
     def say_of_name(self, who: Principal, target: Entry, image: ImageName) -> Judgement | None:
         """The same for a name that stands there, whoever pushed it."""
         found = self.naming.judge(target.name, image)
-        if found is None or self._may_be_told(found, who, target):
-            return found
-        return replace(found, right=None, hint="")
-
-    def _may_be_told(self, found: Judgement, who: Principal, target: Entry) -> bool:
-        return found.right is not None and who.may_ask(Right.PUSH, target.name, found.right)
+        return None if found is None else found.told_to(who, target.name, Right.PUSH)
 
     def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
         """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""

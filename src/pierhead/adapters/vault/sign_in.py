@@ -103,7 +103,8 @@ class SignIn:
         if answer.status != 200 or not life:
             return False
         now = self._clock.monotonic()
-        self._held = replace(held, renew_at=now + life * _RENEW_AT, ends=now + life)
+        if self._held is held:  # else it was given back meanwhile
+            self._held = replace(held, renew_at=now + life * _RENEW_AT, ends=now + life)
         return isinstance(self._way, GivenToken) or life >= held.life / 2
 
     async def _new(self) -> _Held:

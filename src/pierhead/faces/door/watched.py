@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from pierhead.faces.door import heads
-from pierhead.faces.door.anew import request_parser
+from pierhead.faces.door.anew import head_bounds, request_parser
 from pierhead.faces.door.ask import Answer, Ask, Pace
 from pierhead.faces.door.shared import Shared, address
 from pierhead.faces.door.tap import ZEROS, Tap
@@ -72,9 +72,7 @@ class Watched(web.RequestHandler):
             # Idle connections are closed by our own timer; the server's is a second net, far out.
             keepalive_timeout=limits.idle_seconds * 10,
             lingering_time=0,
-            max_line_size=limits.target_bytes,
-            max_field_size=limits.field_bytes,
-            max_headers=limits.fields,
+            **head_bounds(limits),
             read_bufsize=limits.read_bytes,
         )
         self.shared = shared
