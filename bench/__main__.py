@@ -39,14 +39,14 @@ def measure(folder: Path, *, small: bool) -> tuple[str, str]:
         files = running.enter_context(servers.nginx(folder / "nginx", content))
         found = rows.pulls([ours, theirs, secure, files], seconds, rounds)
         found += rows.pushes([ours, theirs], seconds, rounds, large, 1 if small else 5)
+        sha256 = rows.hashing(large)
         found += tokens.rows(ours, folder, seconds, rounds)
-    sha256 = rows.hashing(large)
     goals = [*rows.goals(found, sha256), tokens.goal(found)]
     stored, picked = ((100, 1_000), 100) if small else ((1_000, 1_000_000), 1_000)
     grown = growth.growth(folder, stored, picked, seconds, rounds)
     found += grown
     goals += growth.goals(grown, stored, picked)
-    promoted = promotions.promotions(folder / "promotions", 10 if small else 300, rounds)
+    promoted = promotions.promotions(folder / "promotions", 10 if small else 100, 1 if small else 10)
     found += promoted
     goals += promotions.goals(promoted)
     rest, most = growth.memory(

@@ -119,7 +119,9 @@ async def test_a_body_that_pauses_again_and_again_arrives_whole() -> None:
         for start in range(0, len(rest), 400_000):
             await line.send(rest[start : start + 400_000])
             await asyncio.sleep(0.03)
-        assert (await line.hear()).body == digest(BODY)
+        heard = await line.hear()
+        assert heard.body == digest(BODY)
+        assert int(heard.get("X-Drawn") or 0) > len(BODY) - 400_000, "the server has read the rest after a pause"
         assert (await line.ask("/next")).get("X-Target") == "/next"
 
 
@@ -169,9 +171,51 @@ async def test_a_client_that_leaves_inside_its_body_is_gone_and_what_came_was_ta
         assert basin.whole.hexdigest().encode() == digest(BODY[:taken])
 
 
+@pytest.mark.parametrize("way", ["leaves", "resets", "is cut"])
+async def test_whoever_goes_while_the_loop_waits_for_more_is_missed_at_once(way: str) -> None:
+    asks, pauses, ends = list[Ask](), asyncio.Event(), list[Gone]()
+
+    class Watch(Basin):
+        async def draw(self, source: Tap) -> None:
+            await super().draw(source)
+            if source.dry:
+                pauses.set()
+
+    async def handler(ask: Ask) -> Answer:
+        asks.append(ask)
+        try:
+            await Watch().take(ask)
+        except Gone as gone:
+            ends.append(gone)
+        return Answer()
+
+    async with door(handler) as house:
+        line = await house.line()
+        await line.send(put(BODY)[:-1000])
+        await asyncio.wait_for(pauses.wait(), 10)
+        before = len(os.listdir("/proc/self/fd"))
+        if way == "leaves":
+            line.writer.close()
+        elif way == "resets":
+            line.writer.transport.abort()
+        else:
+            asks[0].abort()
+        await until(lambda: bool(ends), "Gone")
+        await until(lambda: len(os.listdir("/proc/self/fd")) < before, "its descriptors")
+
+
+class Leaky(Basin):
+    """Fails in its first turn."""
+
+    async def draw(self, source: Tap) -> None:
+        await super().draw(source)
+        raise OSError("the disk is full")
+
+
 async def test_a_handler_that_gives_up_in_the_midst_swallows_nothing_more() -> None:
     async def handler(ask: Ask) -> Answer:
-        assert await ask.pour(Basin(buffer=1000, draws_max=1))
+        with pytest.raises(OSError, match="full"):
+            await ask.pour(Leaky(buffer=1000, draws_max=1))
         return Answer(400, (), b"enough")
 
     async with door(handler) as house:
@@ -182,11 +226,6 @@ async def test_a_handler_that_gives_up_in_the_midst_swallows_nothing_more() -> N
 
 
 async def test_a_sink_that_fails_loses_no_count_of_the_bytes() -> None:
-    class Leaky(Basin):
-        async def draw(self, source: Tap) -> None:
-            await super().draw(source)
-            raise OSError("the disk is full")
-
     async def handler(ask: Ask) -> Answer:
         leaky, sound = Leaky(draws_max=1), Basin()
         with pytest.raises(OSError, match="full"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import monotonic
-from typing import Final
 
 from msgspec import Struct
 
@@ -21,13 +19,10 @@ from pierhead.ports.metadata.values import UploadRow
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.landing import land
 
-_QUICK_SECONDS: Final = 0.1
-"""A batch that came within this time is of a client that keeps a thread busy."""
-
 Pieces = Callable[[], Awaitable[list[bytes]]]
 """Gives the next pieces of a body, none at its end."""
 Pour = Callable[[Incoming], Awaitable[int]]
-"""Has the next bytes of a body drawn, and tells how many; 0 if only ``Pieces`` has them."""
+"""Has the rest of a body drawn, and tells how many bytes; ``Pieces`` has what it leaves."""
 
 
 class Chunk(Struct, frozen=True):
@@ -201,14 +196,11 @@ class _Batches:
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
         self._broken: Exception | None = None
-        self.quick = False
-        """Whether the last batch came fast enough that a thread should read the next one."""
 
     async def next(self) -> list[bytes]:
         """Empty at the end. Raises what the pieces raise."""
         if self._broken is not None:
             raise self._broken
-        since = monotonic()
         batch = await self._pieces()
         size = sum(map(len, batch))
         while batch and size < limits.CHUNK_BATCH_BYTES:
@@ -221,7 +213,6 @@ class _Batches:
                 break
             batch += more
             size += sum(map(len, more))
-        self.quick = size >= limits.CHUNK_BATCH_BYTES and monotonic() - since < _QUICK_SECONDS
         return batch
 
 
@@ -234,7 +225,9 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
     writing: asyncio.Task[None] | None = None
     batches = _Batches(chunk.pieces)
     try:
-        await _pour(incoming, chunk)
+        # A length that was told has been judged.
+        if chunk.pour is not None and (chunk.length or 0) >= limits.DRAW_BYTES_MIN:
+            await chunk.pour(incoming)
         size = incoming.size
         while batch := await batches.next():
             size += sum(map(len, batch))
@@ -245,10 +238,6 @@ async def _receive(incoming: Incoming, chunk: Chunk, said: int | None, most: int
                 raise SizeInvalid(said, size - start)
             # The next batch is read while this one is hashed and written.
             writing = asyncio.create_task(incoming.append(batch))
-            if batches.quick and chunk.pour is not None:
-                await writing
-                await _pour(incoming, chunk)
-                size = incoming.size
     finally:
         if writing is not None:
             await writing
@@ -264,13 +253,6 @@ async def _receive_small(incoming: Incoming, chunk: Chunk, length: int) -> None:
         await incoming.append(pieces)
         if not pieces:
             break
-
-
-async def _pour(incoming: Incoming, chunk: Chunk) -> None:
-    """As much of a long body as its client gives quickly; the door has the rest in pieces. Its length was judged."""
-    if chunk.pour is not None and (chunk.length or 0) >= limits.DRAW_BYTES_MIN:
-        while await chunk.pour(incoming) >= limits.DRAW_BYTES_MIN:
-            pass
 
 
 async def _keep(hosted: Hosted, incoming: Incoming, upload: str) -> None:

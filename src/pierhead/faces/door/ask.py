@@ -116,6 +116,7 @@ class Line(Protocol):
     def tap(self, left: int) -> Tap: ...
     def untap(self, tap: Tap) -> None: ...
     def settle(self) -> None: ...
+    def hasten(self) -> None: ...
 
 
 class Sink(Protocol):
@@ -298,10 +299,11 @@ class Ask:
         return piece
 
     async def pour(self, sink: Sink) -> int:
-        """Lets ``sink`` take the next bytes of the body in a thread, straight from the socket; returns how many.
+        """Lets ``sink`` take the rest of the body in a thread, straight from the socket; returns how many bytes came.
 
-        What it leaves, :meth:`chunks` has, which also tells what is wrong with the body. Does nothing, and returns 0,
-        for a body of unknown length, an encrypted one, and at the end. Raises what ``sink`` raises.
+        Ends before the body where the client left, was silent or too slow, or the framing is broken: :meth:`chunks`
+        tells, and has what is left. Does nothing, and returns 0, for a body of unknown length, an encrypted one, and at
+        the end. Raises what ``sink`` raises.
         """
         body, line = self._body, self._line
         if self.length is None or line.tls or line.gone() or body.exception() is not None:
@@ -318,14 +320,27 @@ class Ask:
         try:
             if early:
                 await sink.append(early)
-            if tap.left:
-                await sink.draw(tap)
+            while not tap.over and not line.gone() and body.exception() is None:
+                await self._turn(tap, sink)
         finally:
-            self._got += tap.missed
-            line.pace.counted += tap.missed
-            line.pace.waited += tap.waited
             line.untap(tap)
         return self._got - before
+
+    async def _turn(self, tap: Tap, sink: Sink) -> None:
+        """A thread reads, and the loop waits for a client who has nothing to send just now."""
+        line, missed, waited = self._line, tap.missed, tap.waited
+        try:
+            await sink.draw(tap)
+            if tap.dry:
+                line.reading_since = time.monotonic()
+                await tap.readable()
+        finally:
+            line.reading_since = 0.0
+            self._got += tap.missed - missed
+            line.pace.counted += tap.missed - missed
+            line.pace.waited += tap.waited - waited
+            if not tap.over:
+                line.hasten()
 
     def _welcome(self) -> None:
         if self._more:

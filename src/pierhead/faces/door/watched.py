@@ -48,6 +48,7 @@ class Watched(web.RequestHandler):
         "_since",
         "_socket",
         "_tail",
+        "_tap",
         "_timer",
         "_wire",
         "_writer",
@@ -97,6 +98,7 @@ class Watched(web.RequestHandler):
         self._head_bytes = 0
         self._tail = b""
         self._mark: tuple[float, int] | None = None
+        self._tap: Tap | None = None
         self._owed = 0  # bytes of the body that the parser has yet to be told of
 
     @property
@@ -146,6 +148,8 @@ class Watched(web.RequestHandler):
         super().connection_lost(exc)
         if self.wake is not None:
             self.wake()
+        if self._tap is not None:
+            self._tap.stir()
 
     def gone(self) -> bool:
         transport = self.transport
@@ -181,19 +185,18 @@ class Watched(web.RequestHandler):
         if wire is None or handle < 0:
             return Tap(-1, 0)
         wire.pause_reading()
-        return Tap(handle, left)
+        self._tap = Tap(handle, left)
+        return self._tap
 
     def untap(self, tap: Tap) -> None:
-        """Reads on. The next reading of a body that came too slowly is told so."""
+        """Reads on."""
+        self._tap = None
         tap.close()
         self._owed += tap.missed
         if tap.missed and not tap.left and self._content.exception() is None and not self._parse_anew():
             self.settle()
         if self._wire is not None:
             self._wire.resume_reading()
-        settings = self.shared.settings
-        if self.pace.too_slow(0.0, settings.pace_seconds, settings.pace_bytes):
-            self._content.set_exception(TimeoutError("the body came too slowly"))
 
     def settle(self) -> None:
         """Before the server reads on in a body: its parser learns how many bytes it missed."""
@@ -274,10 +277,24 @@ class Watched(web.RequestHandler):
                 self.reading_since = 0.0
                 return settings.look_seconds
             due = settings.look_seconds  # the time since the start of a page's request is not silence
-        if due <= 0 or self.pace.too_slow(waiting, settings.pace_seconds, settings.pace_bytes):
-            self.reading_since = 0.0
-            self._content.set_exception(TimeoutError("the body came too slowly"))
+        if due <= 0:
+            self._too_slow()
+        else:
+            self.hasten(waiting)
         return max(due, 0.0)
+
+    def hasten(self, waiting: float = 0.0) -> None:
+        """Gives up a body that comes too slowly; ``waiting`` seconds for it are not counted in its pace yet."""
+        settings = self.shared.settings
+        if self.pace.too_slow(waiting, settings.pace_seconds, settings.pace_bytes):
+            self._too_slow()
+
+    def _too_slow(self) -> None:
+        """Whoever reads the body is told."""
+        self.reading_since = 0.0
+        self._content.set_exception(TimeoutError("the body came too slowly"))
+        if self._tap is not None:
+            self._tap.stir()
 
     def _look_writer(self, now: float) -> None:
         settings = self.shared.settings
