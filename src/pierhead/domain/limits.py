@@ -23,11 +23,11 @@ BLOB_INLINE_BYTES_MAX: Final = 16 * KIB
 CHUNK_BATCH_BYTES: Final = 512 * KIB
 BATCHES_IN_FLIGHT_MAX: Final = 64
 BLOB_THREADS: Final = 8
-# Of these threads so many may read from clients, each so much in one turn; a body that is shorter than the last of these
-# is not worth a turn.
+# Of these threads so many may read from clients, each so much in one turn.
 DRAWS_AT_ONCE_MAX: Final = 6
 DRAW_BYTES_MAX: Final = 8 * MIB
 DRAW_BUFFER_BYTES: Final = 1 * MIB
+# A body that is shorter is not worth a turn.
 DRAW_BYTES_MIN: Final = 256 * KIB
 BLOB_SWEEP_THREADS: Final = 2
 
