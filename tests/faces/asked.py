@@ -39,6 +39,9 @@ class _Line:
     def settle(self) -> None:
         """Nothing is owed."""
 
+    def hasten(self) -> None:
+        """Nothing is slow."""
+
 
 def asked(
     *headers: tuple[str, str],
