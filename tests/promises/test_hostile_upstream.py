@@ -19,7 +19,7 @@ from tests.faults import behaviours as bad
 from tests.faults.dishonest_upstream import Behaviour, DishonestUpstream, Image, Tokens
 from tests.peers.images import image, random_bytes
 from tests.peers.pierhead import Config, Pierhead
-from tests.peers.processes import LOOPBACK
+from tests.peers.processes import LOOPBACK, wait_until
 from tests.peers.wire import Wire
 from tests.promises.ground import CONFIG, ENVIRONMENT, OUTSIDER, PASSWORD, READER
 
@@ -299,3 +299,29 @@ def test_row_143_what_is_not_there_is_asked_for_once_in_a_while(shore: Shore) ->
         for _ in range(20):
             assert wire.get_manifest("nowhere/at-all", "1").code == "MANIFEST_UNKNOWN"
     assert shore.hub.count(path="/nowhere/at-all/manifests/") <= 4
+
+
+def test_a_limit_is_told_with_its_reason_in_answers_log_and_metrics_and_goes_by_itself(shore: Shore) -> None:
+    shore.second.add_image("library/limited", "1", [SMALL])
+    label = 'repository="second"'
+    with shore.wire(port="main") as wire:
+
+        def metrics() -> str:
+            return wire.request("GET", "/metrics").expect(200).body.decode()
+
+        wire.get_manifest("second/limited", "1").expect(200)
+        shore.second.play(bad.limited(retry_after=5), "/limited/manifests/")
+        stale = wire.get_manifest("second/limited", "1").expect(200)
+        refused = wire.get_manifest("second/limited", "2").expect(429)
+        assert (refused.code, int(refused.headers["Retry-After"]) <= 5) == ("TOOMANYREQUESTS", True)
+        reason = f"{shore.second.address} allows no more pulls for now."
+        assert stale.headers["Warning"].startswith(f'110 - "{reason} Next try ')
+        assert refused.headers["Warning"].startswith(f'199 - "{reason} limited:2 is not kept here. Kept: 1. Next try ')
+        shore.server.wait_for_log(f'refused=UpstreamLimited unavailable="{reason} limited:2 is not kept here.')
+        shore.server.wait_for_log(f'stale="{reason} Next try ')
+        told = metrics()
+        assert f"pierhead_upstream_limited{{{label}}} 1.0" in told
+        assert f'pierhead_proxy_stale_total{{reason="limited",{label}}} 1.0' in told
+        shore.second.be_honest()
+        wait_until(lambda: f"pierhead_upstream_limited{{{label}}} 0.0" in metrics(), 20, "the end of the limit")
+        assert "Warning" not in wire.get_manifest("second/limited", "1").expect(200).headers
