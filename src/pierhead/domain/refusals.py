@@ -226,7 +226,7 @@ class RangeUnsatisfiable(Refusal):
 
 
 class UpstreamLimited(Refusal):
-    """The upstream allows no more; ``retry_after`` in seconds. ``said`` goes behind that, and into what is made of it."""
+    """The upstream allows no more; ``retry_after`` in seconds, ``said`` what else there is to tell."""
 
     def __init__(self, upstream: str, retry_after: int, said: str = "") -> None:
         super().__init__(f"{upstream} allows no more pulls for now.{_behind(said)}", upstream=upstream)

@@ -9,9 +9,9 @@ from pierhead.ports.upstream import UpstreamState
 
 
 class ProxyStatus(Struct, frozen=True):
-    """Counts since the start. A hit asked the upstream nothing; ``stale_by`` are answers that said they were stale, by why:
-    a kind of Unavailable, ``limited``, or ``gone`` from the upstream.
+    """Counts since the start. A hit asked the upstream nothing.
 
+    ``stale_by`` are answers that said they were stale, by why: a kind of Unavailable, ``limited``, or ``gone``.
     ``bad_answers`` are blobs that came otherwise than announced; the upstream's own state counts the rest.
     """
 

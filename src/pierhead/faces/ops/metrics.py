@@ -74,7 +74,7 @@ METRICS: Final = (
         "pierhead_proxy_stale_total",
         "counter",
         ("repository", "reason"),
-        "Answers that said they were stale, since the upstream was down, slow or limited, gave a bad_answer, or had it gone.",
+        "Answers that said they were stale, by why: down, slow, limited, bad_answer, or gone from the upstream.",
     ),
     Described("pierhead_proxy_fetched_bytes_total", "counter", _REPOSITORY, "Bytes of blobs that an upstream sent."),
     Described("pierhead_proxy_fills", "gauge", _REPOSITORY, "Blobs that are being fetched."),
