@@ -223,6 +223,53 @@ def test_rows_129_to_133_no_reader_gets_a_whole_answer_with_wrong_bytes(
         assert wire.get_blob(name, digest).expect(200).body == made.layers[digest]
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "wanted", "why"),
+    [
+        (bad.cut(0), None, "the connection was cut in the midst of it."),
+        (bad.other_bytes(), "bytes=-100", "it sends other bytes than"),
+        (bad.other_bytes(), "bytes=-9,599900-599950", "it sends other bytes than"),
+    ],
+    ids=["not a byte comes", "the end of a lie", "parts of its end"],
+)
+def test_rows_129_to_131_what_ends_before_a_byte_was_given_out_is_502_with_the_reason(
+    behaviour: Behaviour, wanted: str | None, why: str, shore: Shore
+) -> None:
+    name = f"unbegun-{len(wanted or '')}"
+    made = fresh(shore, name)
+    [digest] = [one for one, data in made.layers.items() if len(data) > 1_000]
+    shore.hub.play(behaviour, f"/{name}/blobs/")
+    headers = {} if wanted is None else {"Range": wanted}
+    with shore.wire() as wire:
+        wire.get_manifest(name, "1").expect(200)
+        answer = wire.get_blob(name, digest, headers=headers)
+        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+        assert why in answer.message
+        assert why in answer.headers["Warning"]
+        shore.hub.be_honest()
+        wire.get_blob(name, digest, headers=headers).expect(200, 206)
+
+
+def test_rows_129_to_131_why_an_answer_was_cut_short_stands_in_the_log(
+    shore: Shore, loop: asyncio.AbstractEventLoop
+) -> None:
+    made, gate = fresh(shore, "short"), asyncio.Event()
+    [digest] = [one for one, data in made.layers.items() if len(data) > 1_000]
+    shore.hub.blobs[digest] = made.layers[digest][:-1] + b"?"
+    shore.hub.play(bad.wait_for(gate, after=300_000), "/short/blobs/")
+    with shore.wire() as wire:
+        wire.get_manifest("short", "1").expect(200)
+        with wire.streamed(f"/v2/short/blobs/{digest}") as answer:
+            assert (answer.status, answer.read(1)) == (200, made.layers[digest][:1])
+            loop.call_soon_threadsafe(gate.set)
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                answer.read()
+    why = f"{shore.hub.address} gave an answer that cannot be used: it sends other bytes than {digest} names."
+    shore.server.wait_for_log(f"a fetch for library/short broke off: {why}")
+    shore.server.wait_for_log(f'image=short member=hub unavailable="{why}')
+    assert "ERROR" not in shore.server.log
+
+
 def test_row_135_what_the_upstream_deletes_stays_in_the_cache(shore: Shore) -> None:
     made = fresh(shore, "deleted")
     with shore.wire() as wire:
