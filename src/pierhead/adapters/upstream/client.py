@@ -53,7 +53,10 @@ class RegistryUpstream:
         """Raises ValueError for an address, an entry of ``allow_private`` or a ``ca`` that cannot be used."""
         self._settings = settings
         self._clock = clock
-        self._home = parse_url(settings.url)
+        url = parse_url(settings.url)
+        # A path is a folder of images (https://ghcr.io/acme), so it stands behind /v2/ and in the scopes of tokens.
+        self._folder = url.raw_path.lstrip("/")
+        self._home = url.origin()
         host = self._home.host or ""
         port = self._home.explicit_port
         bracketed = f"[{host}]" if ":" in host else host
@@ -149,6 +152,11 @@ class RegistryUpstream:
             headers = {"Accept": "*/*"} | ({"Range": f"bytes={offset}-"} if offset else {})
             return self._question("GET", image, f"blobs/{digest}", headers, blob=True)
 
+        async def begin(reply: Reply) -> tuple[Reply, bytes]:
+            answers.check_body(reply.response)
+            # A head that nothing follows is no answer yet: waited for, and asked again, like one that does not come.
+            return reply, await reply.response.content.readany()
+
         async def take(reply: Reply) -> Reply:
             answers.check_body(reply.response)
             return reply
@@ -162,13 +170,14 @@ class RegistryUpstream:
 
         await self._enter(self._blobs, blob=True)
         try:
-            reply = await self._accounted(self._exchange.ask(question(0), take))
+            found = await self._accounted(self._exchange.ask(question(0), begin))
         except BaseException:
             self._blobs.leave()
             raise
-        if isinstance(reply, Absent):
+        if isinstance(found, Absent):
             self._blobs.leave()
-            return reply
+            return found
+        reply, first = found
         if reply.status != 200:
             reply.response.close()
             self._blobs.leave()
@@ -179,7 +188,7 @@ class RegistryUpstream:
             if trouble is not None:
                 self._failed(trouble)
 
-        return Stream(reply, reopen, self._settings, self._name, ended)
+        return Stream(reply, first, reopen, self._settings, self._name, ended)
 
     def state(self) -> UpstreamState:
         return UpstreamState(
@@ -238,9 +247,9 @@ class RegistryUpstream:
         passed: frozenset[int] = frozenset(),
     ) -> Question:
         # The path is built of parsed names only, so there is nothing in it to encode.
-        base = str(self._home).rstrip("/")
-        url = URL(f"{base}/v2/{image}/{rest}", encoded=True)
-        return Question(method, url, f"repository:{image}:pull", headers, blob=blob, passed=passed)
+        name = f"{self._folder}/{image}" if self._folder else image
+        url = URL(f"{self._home}/v2/{name}/{rest}", encoded=True)
+        return Question(method, url, f"repository:{name}:pull", headers, blob=blob, passed=passed)
 
     async def _pages(self, first: Question, take: Callable[[Reply], Awaitable[URL | None]], what: str) -> Absent | None:
         """Asks for one page after the other; ``take`` keeps what is in it and gives the next address."""
