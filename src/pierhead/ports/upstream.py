@@ -139,6 +139,8 @@ class UpstreamState(Struct, frozen=True):
     """Wrong digests, lies, foreign content: fetches that ended in Unavailable of the kind bad_answer."""
     fetching: int
     waiting: int
+    failed_at: int | None = None
+    """When a fetch last ended in Unavailable of any kind."""
 
 
 class Upstream(Protocol):

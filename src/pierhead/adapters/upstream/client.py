@@ -77,6 +77,7 @@ class RegistryUpstream:
         self._blobs = Turnstile(settings.fetches_at_once)
         self._failures = self._bad_answers = 0
         self._last_answer_at: int | None = None
+        self._failed_at: int | None = None
         self._last_reason = ""
 
     @property
@@ -204,6 +205,7 @@ class RegistryUpstream:
             bad_answers=self._bad_answers,
             fetching=self._questions.inside + self._blobs.inside,
             waiting=self._questions.waiting + self._blobs.waiting,
+            failed_at=self._failed_at,
         )
 
     async def probe(self) -> bool:
@@ -231,7 +233,7 @@ class RegistryUpstream:
         self._exchange.login.renew(username, password)
         self._quota.forget()
         self._breaker.forget()
-        self._last_reason = ""
+        self._last_reason, self._failed_at = "", None
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -318,7 +320,7 @@ class RegistryUpstream:
         self._breaker.succeeded()
 
     def _failed(self, trouble: Trouble, *, opens: bool = False) -> Unavailable:
-        self._last_reason = trouble.reason
+        self._last_reason, self._failed_at = trouble.reason, self._clock.now()
         if trouble.kind == "bad_answer" and not opens:
             self._bad_answers += 1
             self._breaker.abandoned()
