@@ -112,7 +112,7 @@ class HostedSettings(Struct, frozen=True, kw_only=True):
 class ProxySettings(Struct, frozen=True, kw_only=True):
     """A repository that keeps what it fetched from another registry.
 
-    ``upstream`` is ``scheme://host[:port][/prefix]`` without ``/v2``; ``allow_private`` are networks and ``host:port``;
+    ``upstream`` is ``scheme://host[:port][/folder]`` without ``/v2``; ``allow_private`` are networks and ``host:port``;
     ``username_env`` and ``password_env`` name variables.
     """
 

@@ -179,8 +179,9 @@ class BlobUnknown(Refusal):
 class ManifestBlobUnknown(Refusal):
     def __init__(self, image: str, missing: Sequence[str], kind: str = "blob") -> None:
         names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        whole = "index" if kind == "manifest" else "manifest"
         super().__init__(
-            f"The manifest names what {image} does not have: {names}. Push each {kind} first, then the manifest.",
+            f"The {whole} names what {image} does not have: {names}. Push each {kind} first, then the {whole}.",
             missing=list(missing),
         )
 

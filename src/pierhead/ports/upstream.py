@@ -34,7 +34,7 @@ from pierhead.domain.names import ImageName, Reference, Tag
 class UpstreamSettings(Discreet, frozen=True):
     """Which registry, and how patient to be. Times are seconds, rates bytes per second.
 
-    ``url`` is ``http(s)://host[:port][/prefix]`` without ``/v2``. ``allow_private`` names what the upstream may lead to
+    ``url`` is ``http(s)://host[:port][/folder]`` without ``/v2``. ``allow_private`` names what the upstream may lead to
     although it is no public address: networks (``10.0.0.0/8``) or places (``cdn.internal:443``). ``any_address`` is
     false for an upstream that did not come from the config file: its own address is then checked like a redirect.
     """

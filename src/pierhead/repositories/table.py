@@ -197,17 +197,19 @@ class Table:
 
     def _push_address(self, entry: Entry | None, who: Principal, image: ImageName) -> tuple[str, str]:
         """Where the account may push the image, under its right name, empty for nowhere; and why not under the name
-        that was said, if so. Asked of a group, a proxy, or of all that there is (None)."""
-        below = list(self.entries.values()) if entry is None else self._below(entry)
+        that was said, if so. Asked of a group, a proxy (of the groups that hold it), or of all that there is (None).
+        A group's ``writable`` comes first, then the first that has a port."""
+        groups = [] if entry is None else [entry]
         if entry is not None and entry.kind == "proxy":
             groups = [g for g in self.entries.values() if g.kind == "group" and entry in self._below(g)]
-            below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
-        may = [e for e in below if e.kind == "hosted" and _pushes(who, e)]
+        below = [member for group in groups for member in self._below(group)] or list(self.entries.values())
+        taking = {group.writable for group in groups if group.writable is not None}
+        may = sorted((e for e in below if e.kind == "hosted" and _pushes(who, e)), key=lambda e: e.name not in taking)
         named = [(e, self.naming.meant(e.name, image)) for e in may]
         hosted = [(e, name) for e, name in named if who.may_ask(Right.PUSH, e.name, name)]
         if not hosted:
             return "", ""
-        member, name = next((pair for pair in hosted if pair[0].external is not None), hosted[0])
+        member, name = next((p for p in hosted if p[0].name in taking or p[0].external is not None), hosted[0])
         found = self.naming.judge(member.name, image)
         why = found.why if found is not None and name != image else ""
         return f"{member.external or f'{self.main}/{member.name}'}/{name}", why

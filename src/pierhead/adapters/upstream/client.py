@@ -53,7 +53,10 @@ class RegistryUpstream:
         """Raises ValueError for an address, an entry of ``allow_private`` or a ``ca`` that cannot be used."""
         self._settings = settings
         self._clock = clock
-        self._home = parse_url(settings.url)
+        url = parse_url(settings.url)
+        # A path is a folder of images (https://ghcr.io/acme), so it stands behind /v2/ and in the scopes of tokens.
+        self._folder = url.raw_path.lstrip("/")
+        self._home = url.origin()
         host = self._home.host or ""
         port = self._home.explicit_port
         bracketed = f"[{host}]" if ":" in host else host
@@ -238,9 +241,9 @@ class RegistryUpstream:
         passed: frozenset[int] = frozenset(),
     ) -> Question:
         # The path is built of parsed names only, so there is nothing in it to encode.
-        base = str(self._home).rstrip("/")
-        url = URL(f"{base}/v2/{image}/{rest}", encoded=True)
-        return Question(method, url, f"repository:{image}:pull", headers, blob=blob, passed=passed)
+        name = f"{self._folder}/{image}" if self._folder else image
+        url = URL(f"{self._home}/v2/{name}/{rest}", encoded=True)
+        return Question(method, url, f"repository:{name}:pull", headers, blob=blob, passed=passed)
 
     async def _pages(self, first: Question, take: Callable[[Reply], Awaitable[URL | None]], what: str) -> Absent | None:
         """Asks for one page after the other; ``take`` keeps what is in it and gives the next address."""
