@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName
 from tests.contracts.upstream import IMAGE, TAG, House, UpstreamContract, all_of, client, example_image, held
 from tests.faults.dishonest_upstream import DishonestUpstream, Tokens
@@ -75,4 +76,4 @@ async def test_a_path_of_the_address_is_a_folder_of_images_in_requests_and_in_sc
             name = ImageName(rest)
             assert held(await upstream.manifest(name, TAG)).body == image.manifest.data
             assert await upstream.tags(name) == (TAG,)
-            assert await all_of(await upstream.blob(name, blob.digest)) == blob.data
+            assert await all_of(await upstream.blob(name, Digest.parse(blob.digest))) == blob.data
