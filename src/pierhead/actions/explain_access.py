@@ -252,7 +252,8 @@ class Explainer:
         if found is not None and tag is not None and writing.is_once(tag):
             rule = writing.rule_of(tag)
             where = "" if rule is None else rule.where
-            raise TagWrittenOnce(target.name, image, tag, found.digest, _minute(found.since), found.by, where)
+            since, deleted = _minute(found.since), found.until is not None
+            raise TagWrittenOnce(target.name, image, tag, found.digest, since, found.by, where, deleted=deleted)
         return explain.policy_step(target.name, writing, tag, None if found is None else found.digest)
 
     # --- what they have in common ------------------------------------------------------------------------------------

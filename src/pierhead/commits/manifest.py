@@ -116,9 +116,8 @@ def write_tag(
         case Held():
             since = datetime.fromtimestamp(claim.since / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
             rule = writing.rule_of(tag)
-            raise TagWrittenOnce(
-                repository, name, tag, claim.digest, since, claim.by, "" if rule is None else rule.where
-            )
+            where = "" if rule is None else rule.where
+            raise TagWrittenOnce(repository, name, tag, claim.digest, since, claim.by, where, deleted=claim.deleted)
         case _:
             assert_never(claim)
 
