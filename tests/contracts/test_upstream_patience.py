@@ -88,6 +88,15 @@ async def test_silence_is_slow_and_ends_in_time(double: DishonestUpstream, fault
         assert upstream.state().fetching == 0
 
 
+async def test_the_head_of_a_blob_that_nothing_follows_is_silence_too(double: DishonestUpstream) -> None:
+    digest = Digest(double.add_blob(b"a layer"))
+    double.play(bad.wait_for(asyncio.Event()))
+    async with client(double.url, answer_seconds=0.3) as upstream:
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            await upstream.blob(NGINX, digest)
+        assert (caught.value.kind, upstream.state().fetching) == ("slow", 0)
+
+
 async def test_a_port_where_nobody_listens_is_down_with_the_reason(double: DishonestUpstream) -> None:
     await double.stop()
     async with client(double.url) as upstream:

@@ -10,8 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pierhead import __version__
-from pierhead.faces.ops.counted import decode
+from pierhead.domain.names import RepositoryName
+from pierhead.faces.ops.counted import Counted, Reading, decode, encode, ended, total
 from pierhead.faces.ops.metrics import METRICS
+from pierhead.ports.upstream import Circuit, UpstreamState
+from pierhead.repositories.proxy_status import ProxyStatus
 from tests.peers.fixtures import StartPierhead
 from tests.peers.images import image
 from tests.peers.pierhead import Pierhead, house
@@ -127,6 +130,25 @@ def test_a_proxy_tells_hits_and_misses_and_whether_its_upstream_answers(start_pi
     name = "docker-proxy-dockerhub"
     assert told.value("pierhead_proxy_requests_total", repository=name, result="miss") >= 1
     assert told.value("pierhead_upstream_failures_total", repository=name, kind="unreachable") >= 1
+
+
+def worker(limited_until: int | None, answered_at: int, **stale_by: int) -> Counted:
+    """What one of several says about its only proxy, whose upstream answers."""
+    state = UpstreamState(Circuit.CLOSED, "", None, None, limited_until, None, answered_at, 1, 0, 0, 0, 0)
+    proxy = ProxyStatus(RepositoryName("hub"), 1, 1, stale_by, 0, 0, 0, state)
+    told = decode(encode(Counted([], [], 0.0, Reading("1", True, 0, 0, [proxy], (0, 0), {}))))
+    assert told is not None
+    return told
+
+
+def test_a_limit_that_only_one_worker_was_told_is_shown_by_whichever_is_asked() -> None:
+    limited, other = worker(5_000_000, 1, limited=2), worker(None, 2, limited=1, down=4)
+    for own, others in ((limited, [other]), (other, [limited])):
+        [found] = total(own, others).reading.proxies
+        assert (found.upstream.limited_until, found.upstream.last_answer_at) == (5_000_000, 2)
+        assert (found.stale_by, found.stale) == ({"limited": 3, "down": 4}, 7)
+    [found] = total(other, [ended(limited)]).reading.proxies
+    assert (found.upstream.limited_until, found.stale) == (None, 7)
 
 
 def test_a_forwarded_request_needs_an_account_that_operates(server: Pierhead) -> None:

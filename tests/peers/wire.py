@@ -6,7 +6,8 @@ import base64
 import http.client
 import json
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from types import TracebackType
@@ -74,6 +75,15 @@ class Wire:
         except (http.client.HTTPException, OSError):
             self._connection.close()  # the next request begins with a new one
             raise
+
+    @contextmanager
+    def streamed(self, target: str) -> Iterator[http.client.HTTPResponse]:
+        """A GET whose body the caller reads, or not; the connection is closed afterwards."""
+        self._connection.request("GET", target, headers={"Authorization": self._authorization})
+        try:
+            yield self._connection.getresponse()
+        finally:
+            self._connection.close()
 
     def upload_start(self, name: str) -> str:
         """Begin an upload; the Location to go on with."""

@@ -231,17 +231,23 @@ def test_with_few_open_files_allowed_it_takes_no_more_connections_than_it_can_se
         wire.push("files/kept", "1", kept)
     assert server.stop() == 0
     with FewFiles(hosted_only(), server.folder) as frugal, contextlib.ExitStack() as crowd:
-        assert "Only 200 files may be open at once" in frugal.log
-        wires = [crowd.enter_context(frugal.wire(DEV)) for _ in range(60)]
-        statuses = [wire.get_blob("files/kept", kept.layers[0].digest).status for wire in wires]
-        assert statuses[:40] == [200] * 40
-        assert set(statuses[40:]) <= {200, 503}, "told to come again, rather than cut off"
+        assert "Only 400 files may be open at once" in frugal.log
+        with frugal.wire(DEV) as wire:
+            slow = [wire.upload_start("files/slow") for _ in range(140)]
+        statuses = list[int]()
+        for number, location in enumerate(slow):  # each holds its connection, a file, and what a thread reads from
+            crowd.enter_context(half_a_chunk(frugal, location, bytes(1_000_000), 300_000))
+            if number % 7 == 0:
+                wire = crowd.enter_context(frugal.wire(DEV))
+                statuses.append(wire.get_blob("files/kept", kept.layers[0].digest).status)
+        assert statuses[:10] == [200] * 10
+        assert set(statuses[10:]) <= {200, 503}, "told to come again, rather than cut off"
         assert 503 in statuses
-        assert open_files_of(frugal.pid) < 200
+        assert open_files_of(frugal.pid) < 400
 
 
 class FewFiles(Pierhead):
-    """It may open 200 files and no more."""
+    """It may open 400 files and no more."""
 
     def command(self) -> Sequence[str]:
-        return [program("prlimit"), "--nofile=200:200", *super().command()]
+        return [program("prlimit"), "--nofile=400:400", *super().command()]

@@ -19,7 +19,7 @@ from tests.faults import behaviours as bad
 from tests.faults.dishonest_upstream import Behaviour, DishonestUpstream, Image, Tokens
 from tests.peers.images import image, random_bytes
 from tests.peers.pierhead import Config, Pierhead
-from tests.peers.processes import LOOPBACK
+from tests.peers.processes import LOOPBACK, wait_until
 from tests.peers.wire import Wire
 from tests.promises.ground import CONFIG, ENVIRONMENT, OUTSIDER, PASSWORD, READER
 
@@ -223,6 +223,53 @@ def test_rows_129_to_133_no_reader_gets_a_whole_answer_with_wrong_bytes(
         assert wire.get_blob(name, digest).expect(200).body == made.layers[digest]
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "wanted", "why"),
+    [
+        (bad.cut(0), None, "the connection was cut in the midst of it."),
+        (bad.other_bytes(), "bytes=-100", "it sends other bytes than"),
+        (bad.other_bytes(), "bytes=-9,599900-599950", "it sends other bytes than"),
+    ],
+    ids=["not a byte comes", "the end of a lie", "parts of its end"],
+)
+def test_rows_129_to_131_what_ends_before_a_byte_was_given_out_is_502_with_the_reason(
+    behaviour: Behaviour, wanted: str | None, why: str, shore: Shore
+) -> None:
+    name = f"unbegun-{len(wanted or '')}"
+    made = fresh(shore, name)
+    [digest] = [one for one, data in made.layers.items() if len(data) > 1_000]
+    shore.hub.play(behaviour, f"/{name}/blobs/")
+    headers = {} if wanted is None else {"Range": wanted}
+    with shore.wire() as wire:
+        wire.get_manifest(name, "1").expect(200)
+        answer = wire.get_blob(name, digest, headers=headers)
+        assert (answer.status, answer.code) == (502, "UNAVAILABLE")
+        assert why in answer.message
+        assert why in answer.headers["Warning"]
+        shore.hub.be_honest()
+        wire.get_blob(name, digest, headers=headers).expect(200, 206)
+
+
+def test_rows_129_to_131_why_an_answer_was_cut_short_stands_in_the_log(
+    shore: Shore, loop: asyncio.AbstractEventLoop
+) -> None:
+    made, gate = fresh(shore, "short"), asyncio.Event()
+    [digest] = [one for one, data in made.layers.items() if len(data) > 1_000]
+    shore.hub.blobs[digest] = made.layers[digest][:-1] + b"?"
+    shore.hub.play(bad.wait_for(gate, after=300_000), "/short/blobs/")
+    with shore.wire() as wire:
+        wire.get_manifest("short", "1").expect(200)
+        with wire.streamed(f"/v2/short/blobs/{digest}") as answer:
+            assert (answer.status, answer.read(1)) == (200, made.layers[digest][:1])
+            loop.call_soon_threadsafe(gate.set)
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                answer.read()
+    why = f"{shore.hub.address} gave an answer that cannot be used: it sends other bytes than {digest} names."
+    shore.server.wait_for_log(f"a fetch for library/short broke off: {why}")
+    shore.server.wait_for_log(f'image=short member=hub unavailable="{why}')
+    assert "ERROR" not in shore.server.log
+
+
 def test_row_135_what_the_upstream_deletes_stays_in_the_cache(shore: Shore) -> None:
     made = fresh(shore, "deleted")
     with shore.wire() as wire:
@@ -299,3 +346,29 @@ def test_row_143_what_is_not_there_is_asked_for_once_in_a_while(shore: Shore) ->
         for _ in range(20):
             assert wire.get_manifest("nowhere/at-all", "1").code == "MANIFEST_UNKNOWN"
     assert shore.hub.count(path="/nowhere/at-all/manifests/") <= 4
+
+
+def test_a_limit_is_told_with_its_reason_in_answers_log_and_metrics_and_goes_by_itself(shore: Shore) -> None:
+    shore.second.add_image("library/limited", "1", [SMALL])
+    label = 'repository="second"'
+    with shore.wire(port="main") as wire:
+
+        def metrics() -> str:
+            return wire.request("GET", "/metrics").expect(200).body.decode()
+
+        wire.get_manifest("second/limited", "1").expect(200)
+        shore.second.play(bad.limited(retry_after=5), "/limited/manifests/")
+        stale = wire.get_manifest("second/limited", "1").expect(200)
+        refused = wire.get_manifest("second/limited", "2").expect(429)
+        assert (refused.code, int(refused.headers["Retry-After"]) <= 5) == ("TOOMANYREQUESTS", True)
+        reason = f"{shore.second.address} allows no more pulls for now."
+        assert stale.headers["Warning"].startswith(f'110 - "{reason} Next try ')
+        assert refused.headers["Warning"].startswith(f'199 - "{reason} limited:2 is not kept here. Kept: 1. Next try ')
+        shore.server.wait_for_log(f'refused=UpstreamLimited unavailable="{reason} limited:2 is not kept here.')
+        shore.server.wait_for_log(f'stale="{reason} Next try ')
+        told = metrics()
+        assert f"pierhead_upstream_limited{{{label}}} 1.0" in told
+        assert f'pierhead_proxy_stale_total{{reason="limited",{label}}} 1.0' in told
+        shore.second.be_honest()
+        wait_until(lambda: f"pierhead_upstream_limited{{{label}}} 0.0" in metrics(), 20, "the end of the limit")
+        assert "Warning" not in wire.get_manifest("second/limited", "1").expect(200).headers

@@ -45,8 +45,8 @@ def server(docker_registry: DockerRegistry) -> Iterator[Pierhead]:
 
 
 def idle_connections() -> int:
-    """As many as a process with this machine's limit of open files takes: two files for each."""
-    return min(IDLE_MOST, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1_000) // 2)
+    """As many as a process with this machine's limit of open files takes: three files for each."""
+    return min(IDLE_MOST, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1_000) // 3)
 
 
 def memory(server: Pierhead) -> int:

@@ -12,7 +12,7 @@ from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName
 from pierhead.domain.refusals import Unavailable, UpstreamLimited
-from pierhead.repositories.kind import ComingBlob, Missing, StoredBlob
+from pierhead.repositories.kind import ComingBlob, Found, Missing, StoredBlob
 from pierhead.repositories.proxy import Proxy
 from tests.contracts.rows import manifest
 from tests.faults.behaviours import (
@@ -254,6 +254,18 @@ async def test_a_blob_that_the_upstream_does_not_have_is_missing_and_asked_for_o
     for _ in range(3):
         assert isinstance(await proxy.blob(ANNA, NGINX, LAYER_DIGEST, head=False), Missing)
     assert upstream.count(path="/blobs/") == 1
+
+
+async def test_a_digest_that_is_no_manifest_is_found_as_a_blob_and_the_other_way_round(
+    house: House, upstream: DishonestUpstream
+) -> None:
+    made = upstream.add_image(NGINX, "latest", [LAYER])
+    proxy, manifest = await house.proxy(upstream.url), Digest(made.digest)
+    assert isinstance(await proxy.manifest(ANNA, NGINX, LAYER_DIGEST, head=False), Missing)
+    assert await read(await asked(proxy)) == LAYER
+    for head in (True, False):
+        assert isinstance(await proxy.blob(ANNA, NGINX, manifest, head=head), Missing)
+    assert isinstance(await proxy.manifest(ANNA, NGINX, manifest, head=False), Found)
 
 
 async def test_a_blob_that_no_manifest_here_names_is_fetched_all_the_same_and_once(

@@ -225,10 +225,14 @@ async def test_a_limit_is_stale_content_or_a_limit_of_our_own(house: House, upst
     await pulled(proxy, NGINX)
     house.clock.shift += 3601
     upstream.play(limited(retry_after=77), path="/manifests/")
-    assert "allows no more pulls" in (await pulled(proxy, NGINX)).stale
-    with pytest.raises(UpstreamLimited) as raised:
-        await proxy.manifest(ANNA, NGINX, Tag("other"), head=False)
-    assert 70 <= raised.value.retry_after <= 77
+    stale = (await pulled(proxy, NGINX)).stale
+    assert "allows no more pulls for now. Next try " in stale
+    assert "not kept" not in stale
+    for reference in (Tag("other"), Digest.of(b"other")):
+        with pytest.raises(UpstreamLimited) as raised:
+            await proxy.manifest(ANNA, NGINX, reference, head=False)
+        assert 70 <= raised.value.retry_after <= 77
+        assert f"{reference} is not kept here. Kept: latest. Next try " in raised.value.message
 
 
 @pytest.mark.parametrize(

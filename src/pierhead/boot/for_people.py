@@ -23,7 +23,7 @@ from pierhead.jobs.follow_record import Tail
 from pierhead.jobs.loop import Idle, Outcome
 from pierhead.ports.record_keys import RecordSigner
 from pierhead.repositories.facts import FactsShelf
-from pierhead.repositories.proxy import ProxyStatus
+from pierhead.repositories.proxy_status import ProxyStatus
 
 _CROWDED: Final = (
     "The disk is full: its reserve is given up for deletions, and everything else is refused until there is room."

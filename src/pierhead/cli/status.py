@@ -42,7 +42,7 @@ _UPSTREAMS = (
     Column("HITS", plain("hits"), 4, right=True),
     Column("MISSES", plain("misses"), 5, right=True),
     Column("STALE", plain("stale"), 3, right=True),
-    Column("FAILED", plain("failures"), 6, right=True),
+    Column("FAILED", lambda item, how: str(item["failures"] + item["bad_answers"]), 6, right=True),
     Column("FETCHED", size("bytes_fetched"), 7, right=True),
 )
 

@@ -227,13 +227,12 @@ class RangeUnsatisfiable(Refusal):
 
 
 class UpstreamLimited(Refusal):
-    """The upstream allows no more; ``retry_after`` in seconds."""
+    """The upstream allows no more; ``retry_after`` in seconds, ``said`` what else there is to tell."""
 
     def __init__(self, upstream: str, retry_after: int, said: str = "") -> None:
-        super().__init__(
-            f"{upstream} allows no more pulls for now, and this is not kept here.{_behind(said)}", upstream=upstream
-        )
+        super().__init__(f"{upstream} allows no more pulls for now.{_behind(said)}", upstream=upstream)
         self.retry_after = retry_after
+        self.said = said
 
 
 # --- not allowed -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ leads it; the others, and other images that want the same digest, follow (``port
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from msgspec import Struct
 
@@ -23,6 +24,8 @@ from pierhead.ports.metadata.values import RepositoryId
 from pierhead.ports.upstream import Absent, BlobStream, Upstream
 from pierhead.repositories.fill_reader import FillReader
 from pierhead.repositories.landing import is_intact, land_fill
+
+_log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.01
 
@@ -142,6 +145,12 @@ class Fill:
             raise Unavailable(f"{self.wanted.digest} cannot be kept: {failure}.", retry_after=30) from failure
         except Unavailable as failure:
             self._tally.bad_answers += failure.kind == "bad_answer"
+            if self._begun.done():
+                # Its readers are only cut off, and perhaps there is none any more: nobody else would tell.
+                place = self.wanted.place
+                _log.warning(
+                    "a fetch for %s broke off: %s", place.image, failure.message, extra={"repository": place.name}
+                )
             raise
         finally:
             self._bound = None

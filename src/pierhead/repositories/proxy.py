@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
@@ -27,7 +28,7 @@ from pierhead.domain.manifest import parse
 from pierhead.domain.names import ImageName, Reference, RepositoryName, Tag
 from pierhead.domain.refusals import NameInvalid, Refusal, Unavailable, UpstreamLimited
 from pierhead.ports.metadata.values import ManifestId, RepositoryId, StoredManifest
-from pierhead.ports.upstream import Absent, Upstream, UpstreamManifest, UpstreamState
+from pierhead.ports.upstream import Absent, Upstream, UpstreamManifest
 from pierhead.repositories.fill import Fills, Tally, Wanted
 from pierhead.repositories.fill_reader import FillReader
 from pierhead.repositories.hosted import stored_blob
@@ -44,6 +45,7 @@ from pierhead.repositories.kind import (
 )
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy_lists import ProxyLists
+from pierhead.repositories.proxy_status import ProxyStatus
 from pierhead.repositories.recent import Flights, Recent
 from pierhead.repositories.visible import visible_images
 
@@ -51,6 +53,8 @@ _log = logging.getLogger(__name__)
 
 _SECOND: Final = 1_000_000
 _KEPT_SHOWN_MAX: Final = 3
+# Before a digest that is absent as a blob: who has nothing but a digest asks for a manifest first and then for a blob.
+_BLOB: Final = "blob "
 
 
 class CacheSettings(Struct, frozen=True):
@@ -59,22 +63,6 @@ class CacheSettings(Struct, frozen=True):
     fresh_for: float
     absent_for: float = 30
     library: bool = False
-
-
-class ProxyStatus(Struct, frozen=True):
-    """Counts since the start. A hit asked the upstream nothing; ``stale`` are answers that said they were.
-
-    ``bad_answers`` are blobs that came otherwise than announced; the upstream's own state counts the rest.
-    """
-
-    name: RepositoryName
-    hits: int
-    misses: int
-    stale: int
-    fills_running: int
-    bytes_fetched: int
-    bad_answers: int
-    upstream: UpstreamState
 
 
 class Proxy:
@@ -104,7 +92,8 @@ class Proxy:
         self._flights: Flights[tuple[ImageName, str, bool], Found | Head | Missing] = Flights()
         self._lists = ProxyLists(name, row_id, upstream, parts, self.by_tag)
         self._tally = Tally()
-        self._hits = self._misses = self._stale = 0
+        self._hits = self._misses = 0
+        self._stale: Counter[str] = Counter()
         self._last_reason = ""
 
     # --- manifests ---------------------------------------------------------------------------------------------------
@@ -138,7 +127,7 @@ class Proxy:
             return kept
         try:
             return await self._flights.once((name, digest, head), lambda: self._fetch_digest(name, digest, head=head))
-        except Unavailable as failure:
+        except (Unavailable, UpstreamLimited) as failure:
             raise await self._not_kept(failure, name, digest) from failure
 
     async def _fetch_digest(self, name: ImageName, digest: Digest, *, head: bool) -> Found | Head | Missing:
@@ -168,17 +157,17 @@ class Proxy:
                 return Found(self.name, kept)
         gone = self._absent.get((name, tag))
         if gone is not None:
-            return MISSING if kept is None else self._outdated(kept, gone)
+            return MISSING if kept is None else self._outdated(kept, gone, "gone")
         try:
             found = await self._flights.once((name, tag, head), lambda: self._ask(name, tag, kept, head=head))
         except (Unavailable, UpstreamLimited) as failure:
             if kept is not None:
-                return self._outdated(kept, failure.message)
-            if isinstance(failure, Unavailable):
-                raise await self._not_kept(failure, name, tag) from failure
-            raise
+                kind = failure.kind if isinstance(failure, Unavailable) else "limited"
+                return self._outdated(kept, failure.message, kind)
+            raise await self._not_kept(failure, name, tag) from failure
         if isinstance(found, Missing) and kept is not None:
-            return self._outdated(kept, self._absent.get((name, tag)) or self._lost(name, tag))
+            return self._outdated(kept, self._absent.get((name, tag)) or self._lost(name, tag), "gone")
+        self._last_reason = ""  # the next trouble is a new one, though it may have the same reason
         return found
 
     async def _ask(
@@ -239,14 +228,14 @@ class Proxy:
         if name is None:
             return MISSING
         kept = await self._kept_blob(name, digest)
-        if isinstance(kept, StoredBlob) or self._absent.get((name, digest)) is not None:
+        if isinstance(kept, StoredBlob) or self._absent.get((name, _BLOB + digest)) is not None:
             return kept
         self._misses += 1
         size = await self._announced(name, digest)
         if head and size is None:
             opened = await self.upstream.blob(name, digest)
             if isinstance(opened, Absent):
-                return self._remember(name, digest, opened)
+                return self._remember(name, _BLOB + digest, opened)
             size = opened.size
             await opened.aclose()
         if head and size is not None:
@@ -259,7 +248,7 @@ class Proxy:
         if isinstance(found, FillReader):
             return ComingBlob(self.name, found.size, found)
         if not found:
-            self._absent.put((name, digest), self._lost(name, digest))
+            self._absent.put((name, _BLOB + digest), "")
             return MISSING
         return await self._kept_blob(name, digest)
 
@@ -334,7 +323,7 @@ class Proxy:
             self.name,
             self._hits,
             self._misses,
-            self._stale,
+            dict(self._stale),
             tally.running,
             tally.bytes_fetched,
             tally.bad_answers,
@@ -355,28 +344,33 @@ class Proxy:
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
-    def _outdated(self, kept: StoredManifest, why: str) -> Found:
-        self._stale += 1
+    def _outdated(self, kept: StoredManifest, why: str, kind: str) -> Found:
+        self._stale[kind] += 1
         if why != self._last_reason:
             self._last_reason = why
             _log.warning("answered from the cache, perhaps out of date: %s", why, extra={"repository": self.name})
         return Found(self.name, kept, stale=why)
 
-    def _remember(self, name: ImageName, reference: Reference, said: Absent) -> Missing:
-        _log.info("not there: %s %s: %s", name, reference, said.why, extra={"repository": self.name})
-        self._absent.put((name, reference), self._lost(name, reference))
+    def _remember(self, name: ImageName, what: str, said: Absent) -> Missing:
+        """``what`` is a tag, a digest, or a digest behind ``_BLOB``."""
+        _log.info("not there: %s %s: %s", name, what, said.why, extra={"repository": self.name})
+        self._absent.put((name, what), self._lost(name, what))
         return MISSING
 
-    def _lost(self, name: ImageName, reference: Reference) -> str:
+    def _lost(self, name: ImageName, reference: str) -> str:
         return f"{self.upstream.name} has no {self._said(name, reference)} any more."
 
-    async def _not_kept(self, failure: Unavailable, name: ImageName, reference: Reference) -> Unavailable:
-        sentence = f"{failure.message} {self._said(name, reference)} is not kept here."
+    async def _not_kept(
+        self, failure: Unavailable | UpstreamLimited, name: ImageName, reference: Reference
+    ) -> Unavailable | UpstreamLimited:
+        sentence = f"{self._said(name, reference)} is not kept here."
         if kept := await self._lookups.tags(self._members, name, "", _KEPT_SHOWN_MAX):
             sentence += f" Kept: {', '.join(kept)}."
-        return Unavailable(sentence, kind=failure.kind, retry_after=failure.retry_after)
+        if isinstance(failure, UpstreamLimited):
+            return UpstreamLimited(self.upstream.name, failure.retry_after, f"{sentence} {failure.said}".strip())
+        return Unavailable(f"{failure.message} {sentence}", kind=failure.kind, retry_after=failure.retry_after)
 
-    def _said(self, name: ImageName, reference: Reference) -> str:
+    def _said(self, name: ImageName, reference: str) -> str:
         """As people write it: one-word names without ``library/``."""
         short = fold_library(name) if self.settings.library else name
         return f"{short}{'@' if isinstance(reference, Digest) else ':'}{reference}"

@@ -152,6 +152,11 @@ class RegistryUpstream:
             headers = {"Accept": "*/*"} | ({"Range": f"bytes={offset}-"} if offset else {})
             return self._question("GET", image, f"blobs/{digest}", headers, blob=True)
 
+        async def begin(reply: Reply) -> tuple[Reply, bytes]:
+            answers.check_body(reply.response)
+            # A head that nothing follows is no answer yet: waited for, and asked again, like one that does not come.
+            return reply, await reply.response.content.readany()
+
         async def take(reply: Reply) -> Reply:
             answers.check_body(reply.response)
             return reply
@@ -165,13 +170,14 @@ class RegistryUpstream:
 
         await self._enter(self._blobs, blob=True)
         try:
-            reply = await self._accounted(self._exchange.ask(question(0), take))
+            found = await self._accounted(self._exchange.ask(question(0), begin))
         except BaseException:
             self._blobs.leave()
             raise
-        if isinstance(reply, Absent):
+        if isinstance(found, Absent):
             self._blobs.leave()
-            return reply
+            return found
+        reply, first = found
         if reply.status != 200:
             reply.response.close()
             self._blobs.leave()
@@ -182,7 +188,7 @@ class RegistryUpstream:
             if trouble is not None:
                 self._failed(trouble)
 
-        return Stream(reply, reopen, self._settings, self._name, ended)
+        return Stream(reply, first, reopen, self._settings, self._name, ended)
 
     def state(self) -> UpstreamState:
         return UpstreamState(

@@ -22,17 +22,22 @@ Reopen = Callable[[int, int], Awaitable[Reply]]
 
 
 class Stream:
-    """See ``ports.upstream.BlobStream``. ``ended`` is called once, with the trouble that ended it, if one did."""
+    """See ``ports.upstream.BlobStream``. ``ended`` is called once, with the trouble that ended it, if one did.
+
+    ``first`` are the bytes of ``reply`` that were read already.
+    """
 
     def __init__(
         self,
         reply: Reply,
+        first: bytes,
         reopen: Reopen,
         settings: UpstreamSettings,
         name: str,
         ended: Callable[[Trouble | None], None],
     ) -> None:
         self._response = reply.response
+        self._first = first
         self._reopen = reopen
         self._settings = settings
         self._name = name
@@ -55,6 +60,9 @@ class Stream:
         resumptions = 0
         while True:
             try:
+                if first := self._first:
+                    self._first, self._offset = b"", len(first)
+                    yield first
                 async for piece in self._connection():
                     self._offset += len(piece)
                     yield piece

@@ -69,6 +69,10 @@ class FileSlice(Struct):
     what: object = None
 
 
+class BrokenOff(Exception):
+    """Raised by the pieces of a Stream that cannot go on, when why is told already: the connection is cut, no more."""
+
+
 class Stream(Struct):
     """Pieces of a body that are sent as they come. ``length`` in bytes, or None for chunked encoding.
 

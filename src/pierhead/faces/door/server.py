@@ -21,6 +21,7 @@ from pierhead.faces.door.ask import (
     Answer,
     AnyAnswer,
     Ask,
+    BrokenOff,
     Fields,
     FileSlice,
     Gone,
@@ -163,7 +164,7 @@ class _Door(web.Server):
             else:
                 await sender.stream(answer)
             return answer.status
-        except Lost:
+        except (Lost, BrokenOff):
             sender.ends = True
             conn.cut()
             return answer.status if sender.started else 0

@@ -1,7 +1,11 @@
 """What the connections of one port have in common, and what they tell the HTTP server."""
 
+import socket
+import struct
 from collections.abc import Callable
+from fcntl import ioctl
 from logging import Logger
+from termios import TIOCOUTQ
 from traceback import format_tb
 from typing import Final, cast
 
@@ -71,3 +75,12 @@ def address(name: object) -> tuple[str, int]:
     if isinstance(name, tuple) and len(name) >= 2:
         return str(name[0]), int(name[1])
     return "", 0
+
+
+def unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel holds for the other end of a connection; 0 for one that has ended."""
+    try:
+        (count,) = struct.unpack("i", ioctl(sock.fileno(), TIOCOUTQ, b"\0\0\0\0"))
+    except OSError:
+        return 0
+    return int(count)

@@ -9,8 +9,6 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -21,7 +19,7 @@ from multidict import CIMultiDict
 from pierhead.faces.door import heads
 from pierhead.faces.door.anew import head_bounds, request_parser
 from pierhead.faces.door.ask import Answer, Ask, Pace
-from pierhead.faces.door.shared import Shared, address
+from pierhead.faces.door.shared import Shared, address, unsent
 from pierhead.faces.door.tap import ZEROS, Tap
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -315,11 +313,7 @@ class Watched(web.RequestHandler):
             return 0
         if self._writer is not None:
             self.sent = self._writer.output_size
-        try:
-            (unsent,) = struct.unpack("i", ioctl(sock.fileno(), TIOCOUTQ, b"\0\0\0\0"))
-        except OSError:
-            unsent = 0
-        return self.sent - wire.get_write_buffer_size() - int(unsent)
+        return self.sent - wire.get_write_buffer_size() - unsent(sock)
 
     # Heads
 

@@ -36,6 +36,8 @@ _TEXT_MAX: Final = 400
 _NOTHING: Final[Mapping[str, object]] = {}
 # Names that were parsed, and kinds of refusals: nothing in them has to be escaped.
 _NAMES: Final = frozenset(("repository", "member", "image", "digest", "refused"))
+# Sentences, some with words of an upstream: why something could not be answered, or is perhaps out of date.
+_SENTENCES: Final = ("unavailable", "stale")
 _SECOND: Final = 1_000_000
 _AGENTS_MAX: Final = 256
 _CLIENT_LEFT: Final = 499  # nginx's number for a client that closed before an answer
@@ -103,8 +105,9 @@ class AccessLog:
         for name in note:
             if name in _NAMES:
                 more += f" {name}={note[name]}"
-        if "unavailable" in note:
-            more += f' unavailable="{plain(str(note["unavailable"]))}"'
+        for name in _SENTENCES:
+            if name in note:
+                more += f' {name}="{plain(str(note[name]))}"'
         if ask.taken:
             more += f" bytes_in={ask.taken}"
         referer = ask.get("Referer")
@@ -141,7 +144,7 @@ class AccessLog:
             "user_agent": _cut(ask.get("User-Agent")),
         }
         for name in note:
-            if name in _NAMES or name == "unavailable":
+            if name in _NAMES or name in _SENTENCES:
                 fields[name] = str(note[name])
         trace = _trace_id(ask.get("traceparent"))
         if trace:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pierhead.domain.names import RepositoryName
 from pierhead.faces.ops.meter import Cell, Key, Meter
 from pierhead.ports.upstream import Circuit, UpstreamState
-from pierhead.repositories.proxy import ProxyStatus
+from pierhead.repositories.proxy_status import ProxyStatus
 
 
 class Reading(Struct, frozen=True):
@@ -48,11 +48,12 @@ def counted(meter: Meter, reading: Reading) -> Counted:
 
 def ended(found: Counted) -> Counted:
     """Of a process that has ended only what it counted still holds, not what stood at that moment."""
-    proxies = [
-        replace(one, fills_running=0, upstream=replace(one.upstream, circuit=Circuit.CLOSED, waiting=0, fetching=0))
-        for one in found.reading.proxies
-    ]
+    proxies = [replace(one, fills_running=0, upstream=_past(one.upstream)) for one in found.reading.proxies]
     return replace(found, lag=0.0, reading=replace(found.reading, running=0, connections=0, proxies=proxies))
+
+
+def _past(state: UpstreamState) -> UpstreamState:
+    return replace(state, circuit=Circuit.CLOSED, limited_until=None, waiting=0, fetching=0)
 
 
 def total(own: Counted, others: Sequence[Counted]) -> Counted:
@@ -109,7 +110,7 @@ def _joined(one: ProxyStatus, other: ProxyStatus) -> ProxyStatus:
         one.name,
         one.hits + other.hits,
         one.misses + other.misses,
-        one.stale + other.stale,
+        dict(Counter(one.stale_by) + Counter(other.stale_by)),
         one.fills_running + other.fills_running,
         one.bytes_fetched + other.bytes_fetched,
         one.bad_answers + other.bad_answers,
@@ -122,6 +123,8 @@ def _states(one: UpstreamState, other: UpstreamState) -> UpstreamState:
     limits = [limit for limit in (one.rate_limit, other.rate_limit) if limit is not None]
     return replace(
         worse,
+        limited_until=max(filter(None, (one.limited_until, other.limited_until)), default=None),
+        last_answer_at=max(filter(None, (one.last_answer_at, other.last_answer_at)), default=None),
         rate_limit=max(limits, key=lambda limit: limit.seen_at, default=None),
         requests=one.requests + other.requests,
         failures=one.failures + other.failures,

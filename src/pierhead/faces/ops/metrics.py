@@ -20,7 +20,7 @@ from pierhead.actions.measure_storage import Storage
 from pierhead.faces.ops.counted import Counted
 from pierhead.faces.ops.meter import BOUNDS, Cell, Key
 from pierhead.ports.upstream import Circuit
-from pierhead.repositories.proxy import ProxyStatus
+from pierhead.repositories.proxy_status import ProxyStatus
 
 
 class Described(Struct, frozen=True):
@@ -70,6 +70,12 @@ METRICS: Final = (
         ("repository", "result"),
         "Look-ups in a cache: hit (nothing was asked), miss, and stale for answers that said they were.",
     ),
+    Described(
+        "pierhead_proxy_stale_total",
+        "counter",
+        ("repository", "reason"),
+        "Answers that said they were stale, by why: down, slow, limited, bad_answer, or gone from the upstream.",
+    ),
     Described("pierhead_proxy_fetched_bytes_total", "counter", _REPOSITORY, "Bytes of blobs that an upstream sent."),
     Described("pierhead_proxy_fills", "gauge", _REPOSITORY, "Blobs that are being fetched."),
     Described("pierhead_upstream_requests_total", "counter", _REPOSITORY, "Requests to the upstream."),
@@ -80,6 +86,7 @@ METRICS: Final = (
         "Requests that ended without an answer (unreachable) or with one that cannot be used (bad_answer).",
     ),
     Described("pierhead_upstream_up", "gauge", _REPOSITORY, "1 while the circuit is closed, 0 while it is open."),
+    Described("pierhead_upstream_limited", "gauge", _REPOSITORY, "1 while the upstream allows no more pulls (429)."),
     Described("pierhead_upstream_waiting", "gauge", _REPOSITORY, "Fetches that wait for their turn."),
     Described("pierhead_upstream_ratelimit_limit", "gauge", _REPOSITORY, "Pulls that the upstream allows in a window."),
     Described("pierhead_upstream_ratelimit_remaining", "gauge", _REPOSITORY, "Pulls that are left, as last heard."),
@@ -232,6 +239,8 @@ def _proxies(found: Sequence[ProxyStatus]) -> Iterable[Metric]:
     by = [((str(one.name),), one, one.upstream) for one in found]
     results = [((name, result), n) for (name,), one, _ in by for result, n in _results(one)]
     yield _counter("pierhead_proxy_requests_total", *results)
+    stale = [((*name, reason), count) for name, one, _ in by for reason, count in one.stale_by.items()]
+    yield _counter("pierhead_proxy_stale_total", *stale)
     yield _counter("pierhead_proxy_fetched_bytes_total", *((name, one.bytes_fetched) for name, one, _ in by))
     yield _gauge("pierhead_proxy_fills", *((name, one.fills_running) for name, one, _ in by))
     yield _counter("pierhead_upstream_requests_total", *((name, state.requests) for name, _, state in by))
@@ -242,6 +251,7 @@ def _proxies(found: Sequence[ProxyStatus]) -> Iterable[Metric]:
     ]
     yield _counter("pierhead_upstream_failures_total", *failures)
     yield _gauge("pierhead_upstream_up", *((name, int(state.circuit is Circuit.CLOSED)) for name, _, state in by))
+    yield _gauge("pierhead_upstream_limited", *((name, int(state.limited_until is not None)) for name, _, state in by))
     yield _gauge("pierhead_upstream_waiting", *((name, state.waiting) for name, _, state in by))
     limits = [(name, state.rate_limit) for name, _, state in by if state.rate_limit is not None]
     yield _gauge(

@@ -28,7 +28,7 @@ from pierhead.repositories.directory import Desk
 from pierhead.repositories.facts import FactsShelf
 from pierhead.repositories.hosted import Hosted
 from pierhead.repositories.parts import Parts
-from pierhead.repositories.proxy import ProxyStatus
+from pierhead.repositories.proxy_status import ProxyStatus
 from pierhead.repositories.table import Entry, Table
 
 ITEMS_DEFAULT: Final = 100

@@ -17,7 +17,7 @@ from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.tagging import TagClass
 from pierhead.ports.metadata.values import Reclaimable, TagInterval
 from pierhead.ports.upstream import RateLimit
-from pierhead.repositories.proxy import ProxyStatus
+from pierhead.repositories.proxy_status import ProxyStatus
 
 Json = dict[str, object]
 

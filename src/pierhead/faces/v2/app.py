@@ -8,7 +8,14 @@ from typing import Final
 from pierhead.domain.access import Principal
 from pierhead.domain.lookup import split_path
 from pierhead.domain.names import ImageName, RepositoryName
-from pierhead.domain.refusals import MethodUnsupported, NameInvalid, Refusal, RepositoryUnknown, Unavailable
+from pierhead.domain.refusals import (
+    MethodUnsupported,
+    NameInvalid,
+    Refusal,
+    RepositoryUnknown,
+    Unavailable,
+    UpstreamLimited,
+)
 from pierhead.faces.door.ask import Answer, AnyAnswer, Ask
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
@@ -87,6 +94,8 @@ class V2:
             return await self._answer(ask, who)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
+            if isinstance(refusal, UpstreamLimited):
+                ask.note["unavailable"] = refusal.message  # an outage, to those who look for one in the log
             answer = refused(refusal, ask.method)
             self._told.refused(ask, who, refusal, answer.status)
             by_token = who is not None and who.asked is not None

@@ -12,7 +12,8 @@ from pierhead.actions.delete_content import delete_blob_link
 from pierhead.actions.pull_blob import pull_blob
 from pierhead.domain.digest import Digest
 from pierhead.domain.ranges import Slice, parse_range
-from pierhead.faces.door.ask import Answer, AnyAnswer, FileSlice, Stream, is_broken
+from pierhead.domain.refusals import Unavailable, UpstreamLimited
+from pierhead.faces.door.ask import Answer, AnyAnswer, Ask, BrokenOff, FileSlice, Stream, is_broken
 from pierhead.faces.v2.asked import Asked
 from pierhead.faces.v2.errors import VERSION
 from pierhead.ports.blobs import SendBytes
@@ -39,14 +40,15 @@ def getting(doubt: Doubt) -> Callable[[Asked], Awaitable[AnyAnswer]]:
         if asked.knows(digest):
             return Answer(304, headers)
         wanted = ask.get("Range")
-        if wanted is None or (ask.get("If-Range") or f'"{digest}"') != f'"{digest}"':
-            return _part(found, 200, headers, 0, found.size, doubt, digest)
-        slices = parse_range(wanted, found.size)
+        slices = None
+        if wanted is not None and (ask.get("If-Range") or f'"{digest}"') == f'"{digest}"':
+            slices = parse_range(wanted, found.size)
+        if isinstance(found, ComingBlob):
+            return await _coming(ask, found, headers, slices)
         if slices is None:
             return _part(found, 200, headers, 0, found.size, doubt, digest)
         if isinstance(slices, Slice):
-            last = slices.start + slices.count - 1
-            headers.append(("Content-Range", f"bytes {slices.start}-{last}/{found.size}"))
+            headers.append(_content_range(slices, found.size))
             return _part(found, 206, headers, slices.start, slices.count, doubt, digest)
         return _several(found, headers, slices, partial(doubt, digest))
 
@@ -81,8 +83,47 @@ def _headers(digest: Digest) -> list[tuple[str, str]]:
     ]
 
 
+def _content_range(part: Slice, size: int) -> tuple[str, str]:
+    return "Content-Range", f"bytes {part.start}-{part.start + part.count - 1}/{size}"
+
+
+async def _coming(
+    ask: Ask, found: ComingBlob, headers: list[tuple[str, str]], slices: Slice | list[Slice] | None
+) -> Stream:
+    """A blob on its way from an upstream.
+
+    Raises Unavailable, UpstreamLimited if not even the first byte comes: an answer that has begun can only be cut.
+    """
+    parts = slices if isinstance(slices, list) else [slices or Slice(0, found.size)]
+    async for _ in found.source.pieces(parts[0].start, 1):
+        pass
+    if isinstance(slices, list):
+        answer = _several(found, headers, slices, _nothing)
+    else:
+        if slices is not None:
+            headers.append(_content_range(slices, found.size))
+        status = 200 if slices is None else 206
+        answer = Stream(status, headers, found.source.pieces(parts[0].start, parts[0].count), parts[0].count)
+    answer.pieces = _told(ask, answer.pieces)
+    return answer
+
+
+async def _told(ask: Ask, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces; why they end too early goes into the log, since the client cannot be told any more."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except (Unavailable, UpstreamLimited) as failure:
+        ask.note["unavailable"] = failure.message
+        raise BrokenOff from None
+
+
+def _nothing() -> None:
+    pass
+
+
 def _part(
-    found: StoredBlob | ComingBlob,
+    found: StoredBlob,
     status: int,
     headers: list[tuple[str, str]],
     start: int,
@@ -90,8 +131,6 @@ def _part(
     doubt: Doubt,
     digest: Digest,
 ) -> AnyAnswer:
-    if isinstance(found, ComingBlob):
-        return Stream(status, headers, found.source.pieces(start, count), count)
     if isinstance(found.delivery, SendBytes):
         return Answer(status, headers, memoryview(found.delivery.body)[start : start + count])
     return FileSlice(status, headers, found.delivery.path, start, count, doubt, digest)

@@ -113,7 +113,9 @@ def refused(refusal: r.Refusal, method: str) -> Answer:
     status, code = _BY_METHOD.get((kind, method)) or TABLE[kind]
     headers = [VERSION, JSON]
     match refusal:
-        case r.UpstreamLimited() | r.TooManyLogins():
+        case r.UpstreamLimited():
+            headers += [("Retry-After", str(refusal.retry_after)), _why(refusal.message)]
+        case r.TooManyLogins():
             headers.append(("Retry-After", str(refusal.retry_after)))
         case r.TooManyUploads():
             headers.append(("Retry-After", "60"))
@@ -128,13 +130,12 @@ def refused(refusal: r.Refusal, method: str) -> Answer:
 
 def unavailable(failure: r.Unavailable) -> Answer:
     """502, 503 or 504, with the reason where people and clients look for it."""
-    headers = [
-        VERSION,
-        JSON,
-        ("Retry-After", str(failure.retry_after)),
-        ("Warning", f'199 - "{quoted(failure.message)}"'),
-    ]
+    headers = [VERSION, JSON, ("Retry-After", str(failure.retry_after)), _why(failure.message)]
     return Answer(_UNAVAILABLE[failure.kind], headers, body_of("UNAVAILABLE", failure.message, {}))
+
+
+def _why(message: str) -> tuple[str, str]:
+    return "Warning", f'199 - "{quoted(message)}"'
 
 
 def quoted(text: str) -> str:

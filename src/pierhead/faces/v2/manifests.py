@@ -26,6 +26,8 @@ async def get(asked: Asked) -> Answer:
     digest = manifest.digest
     asked.ask.note["member"] = found.member
     headers = _headers(manifest.media_type, digest, found.stale)
+    if found.stale:
+        asked.ask.note["stale"] = found.stale
     if asked.knows(digest):
         return Answer(304, headers)
     return Answer(200, headers, manifest.body)
@@ -40,6 +42,8 @@ async def head(asked: Asked) -> Answer:
     if isinstance(found, Found):
         manifest = found.manifest
         headers = _headers(manifest.media_type, manifest.digest, found.stale)
+        if found.stale:
+            asked.ask.note["stale"] = found.stale
         if asked.knows(manifest.digest):
             return Answer(304, headers)
         return Answer(200, headers, length=len(manifest.body))
