@@ -293,37 +293,6 @@ class StageFilledByPromotion(Refusal):
         )
 
 
-class TagWrittenOnce(Refusal):
-    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``). ``rule`` is set where a rule about
-    tags says so and not the policy of the repository; ``deleted`` for a tag that is there no more."""
-
-    def __init__(
-        self,
-        repository: str,
-        image: str,
-        tag: str,
-        held: str,
-        since: str,
-        by: str,
-        rule: str = "",
-        *,
-        deleted: bool = False,
-    ) -> None:
-        why = f", and {rule} has such tags written once there" if rule else ""
-        when = (
-            f"held {held} from {since} ({by}) until it was deleted" if deleted else f"holds {held} since {since} ({by})"
-        )
-        super().__init__(
-            f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} {when}{why}. "
-            f"Use a new {'tag' if rule else 'version'}; the same bytes would be accepted.",
-            repository=repository,
-            image=image,
-            tag=tag,
-            held=held,
-            **({"rule": rule} if rule else {}),
-        )
-
-
 class RepositoryReadOnly(Refusal):
     def __init__(self, repository: str) -> None:
         super().__init__(
