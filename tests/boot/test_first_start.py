@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.adapters.system import SystemClock, SystemEntropy
 from pierhead.boot.first_start import PASSWORD_FILE, admin_hash, known_admin_hash, reset_admin
 from pierhead.boot.reset import NoDataFolder, reset
-from pierhead.boot.wire import DATABASE_FILE
+from pierhead.boot.wire import DATABASE_FILE, make_folder
 from pierhead.domain.access import Principal
 from pierhead.ports.faults import NoFaults
 from pierhead.ports.identity import Credential
@@ -153,3 +155,32 @@ def test_reset_password_of_a_folder_that_is_none_says_so(tmp_path: Path) -> None
     with pytest.raises(NoDataFolder, match="is no data folder"):
         reset(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def volume() -> Iterator[Path]:
+    """As Kubernetes mounts one: of root, and others may write to it."""
+    place = Path(tempfile.mkdtemp(prefix="pierhead-volume-"))
+    place.chmod(0o777)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_folder_of_another_account_is_refused_with_the_way_out_and_a_folder_in_it_is_taken(volume: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError) as refused:
+            make_folder(volume)
+        make_folder(volume / "pierhead")
+    finally:
+        os.seteuid(0)
+    assert refused.value.filename == str(volume)
+    assert (
+        f"belongs to another account, which alone can close it to others. Name a folder in it: {volume}/pierhead"
+        in (str(refused.value))
+    )
+    assert stat.S_IMODE((volume / "pierhead").stat().st_mode) == 0o700

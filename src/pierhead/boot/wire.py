@@ -197,7 +197,7 @@ async def open_house(
     Raises DatabaseRefused, StoreFailed, KindChanged, OSError.
     """
     data = settings.data
-    _make_folder(data)
+    make_folder(data)
     reserve = settings.limits.reserve_bytes
     store = await SqliteStore.open(data / DATABASE_FILE, clock, faults, shared=settings.workers > 1, reserve=reserve)
     blobs = await FileBlobs.start(data, clock, entropy, faults)
@@ -224,9 +224,15 @@ def _parts(
     )
 
 
-def _make_folder(data: Path) -> None:
+def make_folder(data: Path) -> None:
+    """The data folder, open to its owner alone. Raises OSError, with a way out where the folder is another account's:
+    a volume that Kubernetes mounts belongs to root, and its group may write to it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chmod(data, 0o700)
+    try:
+        os.chmod(data, 0o700)
+    except PermissionError as error:
+        why = f"it belongs to another account, which alone can close it to others. Name a folder in it: {data}/pierhead"
+        raise PermissionError(error.errno, why, str(data)) from error
 
 
 def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:

@@ -155,9 +155,12 @@ class Client:
         return document, self._refused(document) if status >= 400 else None
 
     def _refused(self, problem: Json) -> Fault:
-        if problem.get("status") == 401 and not self.user:
-            how = "run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD"
-            return Fault(f"{self.server} wants a login: {how}.", problem)
+        if problem.get("status") == 401:
+            how = "un `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD."
+            if not self.user:
+                return Fault(f"{self.server} wants a login: r{how}", problem)
+            how = "PIERHEAD_PASSWORD is not set." if self.password is None else f"R{how}"
+            return Fault(f"{self.server} says to {self.user}: {problem.get('message')} {how}", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
@@ -182,6 +185,11 @@ class Client:
             raise Fault(
                 f"The certificate of {self.server} is not trusted ({error.verify_message}). "
                 "Name the file of its authority in SSL_CERT_FILE."
+            ) from error
+        except ssl.SSLError as error:
+            raise Fault(
+                f"{self.server} does not speak TLS as it should ({error.reason or error}). The address of a plain port "
+                "begins with http://: name it with --server or PIERHEAD_SERVER."
             ) from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
