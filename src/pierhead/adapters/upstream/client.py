@@ -15,7 +15,7 @@ from pierhead.adapters.upstream.exchange import Exchange, Question, Reply, read_
 from pierhead.adapters.upstream.quota import Quota
 from pierhead.adapters.upstream.stream import Stream
 from pierhead.adapters.upstream.troubles import Trouble, bad, slow
-from pierhead.adapters.upstream.turnstile import Turnstile
+from pierhead.adapters.upstream.turnstile import Turn, Turnstile
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Reference, Tag
@@ -170,26 +170,27 @@ class RegistryUpstream:
             return reply
 
         await self._enter(self._blobs, blob=True)
+        turn = Turn(self._blobs)
         try:
             found = await self._accounted(self._exchange.ask(question(0), begin))
         except BaseException:
-            self._blobs.leave()
+            turn.leave()
             raise
         if isinstance(found, Absent):
-            self._blobs.leave()
+            turn.leave()
             return found
         reply, first = found
         if reply.status != 200:
             reply.response.close()
-            self._blobs.leave()
+            turn.leave()
             raise self._failed(bad(f"it answers {reply.status}, though all was asked for"))
 
         def ended(trouble: Trouble | None) -> None:
-            self._blobs.leave()
+            turn.leave()
             if trouble is not None:
                 self._failed(trouble)
 
-        return Stream(reply, first, reopen, self._settings, self._name, ended)
+        return Stream(reply, first, reopen, self._settings, self._name, turn.leave, ended)
 
     def state(self) -> UpstreamState:
         return UpstreamState(
