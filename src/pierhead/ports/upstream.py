@@ -55,7 +55,7 @@ class UpstreamSettings(Discreet, frozen=True):
     stall_seconds: float = 20.0
     """Silence in the midst of a blob after which the connection is given up."""
     silent_seconds: float = 5.0
-    """Silence in the midst of a blob after which its turn is the next one's, though it may go on: hanging blocks nobody."""
+    """Silence in the midst of a blob after which the next one has its turn, though it may go on."""
     rate_window_seconds: float = 20.0
     rate_bytes_min: int = 1024
     """Less than this per second, measured over a window, gives the connection up as well."""
