@@ -67,7 +67,12 @@ def test_status_tells_ports_storage_and_upstreams(server: Pierhead) -> None:
 
 
 def test_an_upstream_that_does_not_answer_shows_in_status(server: Pierhead) -> None:
+    assert "not asked yet" in run(server, "status")
     with server.wire("docker-group") as wire:
+        wire.get_manifest("nowhere/app", "1")
+        once = run(server, "status")
+        assert "fails" in once
+        assert "! docker-proxy-dockerhub: connection refused" in once
         for number in range(4):
             wire.get_manifest(f"nowhere/app-{number}", "1")
     out = run(server, "status")
