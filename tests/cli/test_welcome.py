@@ -68,5 +68,5 @@ def test_a_password_file_that_is_not_there_is_not_read_from(start_pierhead: Star
     server.wait_for_log("reset-password")
     again = server.log[shown:]
     assert "admin.password" not in again
-    assert f"pierhead admin reset-password --data data\n" in again
+    assert "pierhead admin reset-password --data data\n" in again
     assert f"docker login {server.address('docker-hosted-dev')} -u admin\n" in again
