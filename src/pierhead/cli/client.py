@@ -195,8 +195,8 @@ class Client:
         except ConnectionResetError as error:  # an end without an answer is one as well
             tls = " The address of a port with TLS begins with https://." if self._is_plain else ""
             raise Unreachable(
-                f"{self.server} ended the connection without an answer.{tls} Try again, or name another with --server or "
-                "PIERHEAD_SERVER."
+                f"{self.server} ended the connection without an answer.{tls} Try again, or name another with --server "
+                "or PIERHEAD_SERVER."
             ) from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
