@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +69,12 @@ def test_status_tells_ports_storage_and_upstreams(server: Pierhead) -> None:
 
 
 def test_an_upstream_that_does_not_answer_shows_in_status(server: Pierhead) -> None:
+    assert "not asked yet" in run(server, "status")
     with server.wire("docker-group") as wire:
+        wire.get_manifest("nowhere/app", "1")
+        once = run(server, "status")
+        assert "fails" in once
+        assert "! docker-proxy-dockerhub: connection refused" in once
         for number in range(4):
             wire.get_manifest(f"nowhere/app-{number}", "1")
     out = run(server, "status")
@@ -158,6 +168,12 @@ def test_health_needs_no_account(server: Pierhead) -> None:
     [
         (("status",), {"PIERHEAD_USER": ""}, "PIERHEAD_USER and PIERHEAD_PASSWORD"),
         (("status",), {"PIERHEAD_PASSWORD": "wrong"}, "Name or password is wrong"),
+        (("status",), {"PIERHEAD_PASSWORD": "wrong"}, "says to admin: "),
+        (
+            ("status",),
+            {"PIERHEAD_PASSWORD": "wrong"},
+            "Run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD.",
+        ),
         (("status",), {"PIERHEAD_SERVER": "http://127.0.0.1:9"}, "pierhead serve"),
         (("health",), {"PIERHEAD_SERVER": "http://127.0.0.1:9"}, "cannot be reached"),
         (("status",), {"PIERHEAD_SERVER": "127.0.0.1:8081"}, "http://127.0.0.1:8081"),
@@ -168,6 +184,9 @@ def test_health_needs_no_account(server: Pierhead) -> None:
         (("tags", "no/such"), {}, "no/such is not in docker-group."),
         (("inspect", "orchestrator/server:9"), {}, "`pierhead tags` lists those there are."),
         (("tag", "history", "orchestrator/server"), {}, "Say which tag"),
+        (("inspect", "127.0.0.1:8444/hello/pier:1"), {}, "Leave out 127.0.0.1:8444: "),
+        (("inspect", "127.0.0.1:8444/hello/pier:1"), {}, "such as hello/pier:1."),
+        (("delete", "docker-hosted-dev/a:1@sha256:2"), {}, "Name the tag or the digest, not both: "),
         (("delete", "docker-group/orchestrator/server:1.0.0"), {}, "delete in the repository that holds the image"),
     ],
 )
@@ -190,6 +209,63 @@ def test_another_kind_of_server_is_told_from_pierhead(server: Pierhead) -> None:
     """The main port behind a path that it does not have."""
     _, line = refused(server, "status", PIERHEAD_SERVER=server.url("docker-group"))
     assert "--server" in line
+
+
+def test_a_plain_port_taken_for_one_with_tls_is_told(server: Pierhead) -> None:
+    _, line = refused(server, "status", PIERHEAD_SERVER=server.url().replace("http:", "https:"))
+    assert "begins with http://" in line
+    assert "pierhead serve" not in line
+
+
+def test_a_port_with_tls_taken_for_a_plain_one_is_told(server: Pierhead) -> None:
+    """Such a port ends the connection when what comes is no handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def end_one() -> None:
+            listening.accept()[0].close()
+
+        ending = threading.Thread(target=end_one)
+        ending.start()
+        _, line = refused(server, "status", PIERHEAD_SERVER=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        ending.join()
+    assert "begins with https://" in line
+    assert "pierhead serve" not in line
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("args", [("status",), ("repositories", "-o", "json"), ("tags", "no/such", "-o", "json")])
+def test_output_that_cannot_be_written_is_told_on_one_line(
+    server: Pierhead, args: tuple[str, ...], unbuffered: str
+) -> None:
+    ended, err = in_a_shell(server, f"pierhead {' '.join(args)} > /dev/full", unbuffered)
+    assert ended == 1
+    assert err.splitlines()[-1] == "What this prints cannot be written: No space left on device."
+    assert "Traceback" not in err
+    assert "Exception" not in err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_wants_no_more_and_a_closed_output_are_no_faults(server: Pierhead, unbuffered: str) -> None:
+    assert in_a_shell(server, "pierhead status | true", unbuffered) == (0, "")
+    assert in_a_shell(server, "pierhead status >&-", unbuffered) == (0, "")
+
+
+def test_closed_standard_streams_are_not_taken_by_files_that_are_opened_later(tmp_path: Path) -> None:
+    """Log lines would be written into them."""
+    look = "pathlib.Path(sys.argv[1]).write_text(' '.join(os.readlink(f'/proc/self/fd/{n}') for n in range(3)))"
+    program = f"import os, pathlib, sys; from pierhead.cli.main import stand_in; stand_in(); {look}"
+    line = '"$0" -c "$1" "$2" <&- >&- 2>&-'
+    subprocess.run(["bash", "-c", line, sys.executable, program, str(tmp_path / "seen")], check=True, timeout=60)
+    assert (tmp_path / "seen").read_text() == "/dev/null /dev/null /dev/null"
+
+
+def in_a_shell(server: Pierhead, line: str, unbuffered: str) -> tuple[int, str]:
+    """The exit code of ``line``, and what it says on standard error."""
+    known = {"PIERHEAD_USER": "admin", "PIERHEAD_PASSWORD": server.admin_password, "PYTHONUNBUFFERED": unbuffered}
+    environment = server.environment() | known | {"PIERHEAD_SERVER": server.url()}
+    written = line.replace("pierhead", f"{sys.executable} -m pierhead", 1)
+    done = subprocess.run(["bash", "-c", written], env=environment, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from pierhead.domain.refusals import (
     ManifestNeeded,
     ManifestUnknown,
     RepositoryReadOnly,
-    TagWrittenOnce,
 )
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.ports.metadata.store import Store, Tx
 from pierhead.ports.metadata.values import BlobId, BlobState, Event, UploadRow
 from tests.contracts.rows import HOUR, SECOND, HandClock, Shelf, index, later, manifest, shelf

@@ -28,8 +28,8 @@ from pierhead.domain.refusals import (
     ManifestBlobUnknown,
     ManifestNeeded,
     ManifestUnknown,
-    TagWrittenOnce,
 )
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.ports.metadata.store import Store
 from pierhead.ports.metadata.values import BlobRow
 from tests.contracts.rows import HOUR, SECOND, HandClock, Shelf, cache_manifest, manifest, shelf

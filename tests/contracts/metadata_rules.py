@@ -10,7 +10,8 @@ from pierhead.commits.deletion import delete_manifest, delete_tag
 from pierhead.domain.names import Tag
 from pierhead.domain.patterns import TagPatterns
 from pierhead.domain.policy import OnceRule
-from pierhead.domain.refusals import ManifestNeeded, TagWrittenOnce
+from pierhead.domain.refusals import ManifestNeeded
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.ports.metadata.store import Store
 from tests.contracts.metadata import CheckChain, MetadataFixtures, pointed_at
 from tests.contracts.rows import shelf

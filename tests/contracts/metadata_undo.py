@@ -12,8 +12,8 @@ from pierhead.commits.restoring import Undo, Undone, purge_manifest, restore_man
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import Tag
 from pierhead.domain.policy import WritePolicy
-from pierhead.domain.refusals import ManifestUnknown, RepositoryReadOnly, TagWrittenOnce
-from pierhead.domain.refusals_tags import NotKept, TagMoved, TagNeverThere, TagStands
+from pierhead.domain.refusals import ManifestUnknown, RepositoryReadOnly
+from pierhead.domain.refusals_tags import NotKept, TagMoved, TagNeverThere, TagStands, TagWrittenOnce
 from pierhead.jobs.empty_trash import EmptyTrash
 from pierhead.jobs.loop import Worked
 from pierhead.ports.metadata.store import Store, Tx

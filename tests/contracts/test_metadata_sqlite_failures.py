@@ -246,7 +246,7 @@ from pathlib import Path
 from pierhead.adapters.sqlite.store import SqliteStore
 from pierhead.adapters.system import SystemClock
 from pierhead.domain.policy import WritePolicy
-from pierhead.domain.refusals import TagWrittenOnce
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.ports.faults import NoFaults
 from tests.contracts.rows import shelf
 

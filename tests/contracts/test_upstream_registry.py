@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.contracts.upstream import IMAGE, TAG, House, UpstreamContract, client, example_image
+from pierhead.domain.digest import Digest
+from pierhead.domain.names import ImageName
+from tests.contracts.upstream import IMAGE, TAG, House, UpstreamContract, all_of, client, example_image, held
 from tests.faults.dishonest_upstream import DishonestUpstream, Tokens
 from tests.peers.fixtures import made
 from tests.peers.registry import DockerRegistry
@@ -59,3 +61,19 @@ class TestHonestDouble(UpstreamContract):
                 double.add_manifest(IMAGE, tag, image.manifest.data, image.manifest.media_type)
             async with client(double.url, username="anna", password="secret") as upstream:
                 yield House(upstream, image, (TAG, *EXTRA_TAGS))
+
+
+async def test_a_path_of_the_address_is_a_folder_of_images_in_requests_and_in_scopes() -> None:
+    async with DishonestUpstream(tokens=Tokens(users={"anna": "secret"})) as double:
+        double.referrers = {}
+        image = example_image()
+        double.add_manifest(IMAGE, TAG, image.manifest.data, image.manifest.media_type)
+        blob = image.blobs[0]
+        double.add_blob(blob.data)
+        folder, _, rest = IMAGE.partition("/")
+        async with client(f"{double.url}/{folder}/", username="anna", password="secret") as upstream:
+            assert await upstream.probe()
+            name = ImageName(rest)
+            assert held(await upstream.manifest(name, TAG)).body == image.manifest.data
+            assert await upstream.tags(name) == (TAG,)
+            assert await all_of(await upstream.blob(name, Digest.parse(blob.digest))) == blob.data

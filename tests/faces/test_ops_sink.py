@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from pierhead.faces.ops.sink import QUEUE_BYTES_MAX, Sink
 from tests.peers.processes import wait_until
@@ -27,6 +28,18 @@ def test_lines_arrive_whole_and_in_order() -> None:
     assert sink.dropped == 0
 
 
+def test_a_flush_ends_when_everything_put_before_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        sink = Sink(file.fileno(), "test")
+        for number in range(200):
+            sink.put(LINE)
+            if number % 20 == 19:
+                sink.flush(60)
+                assert path.stat().st_size == (number + 1) * len(LINE)
+        sink.close()
+
+
 def test_a_reader_that_stops_costs_lines_and_no_time() -> None:
     reading, writing = os.pipe()
     sink = Sink(writing, "test")
@@ -37,6 +50,7 @@ def test_a_reader_that_stops_costs_lines_and_no_time() -> None:
     assert sink.dropped >= QUEUE_BYTES_MAX // len(LINE)
     assert sink._queued <= QUEUE_BYTES_MAX
     before = time.monotonic()
+    sink.flush(seconds=0.2)
     sink.close(seconds=0.2)
     assert time.monotonic() - before < 3
     os.close(reading)

@@ -170,6 +170,7 @@ def test_an_index_whose_child_is_not_there_is_refused_naming_it(place: Place) ->
     answer = place.ask("PUT", "no/child", "manifests/1", outer.data, {"Content-Type": OCI_INDEX})
     assert (answer.status, answer.code) == (400, "MANIFEST_BLOB_UNKNOWN")
     assert absent.digest in answer.message
+    assert answer.message.endswith("Push each manifest first, then the index.")
 
 
 def test_layers_that_others_hand_out_may_be_absent(place: Place) -> None:

@@ -105,9 +105,10 @@ def test_row_9_and_136_a_proxy_takes_no_push_and_names_who_does(staged: Pierhead
 
 @pytest.fixture(scope="module")
 def writable() -> Iterator[Pierhead]:
-    """A group whose pushes go to one of its members."""
+    """A group whose pushes go to one of its members, which is not the first that has a port."""
     config = house(upstream=f"http://{LOOPBACK}:{free_port()}")
     config["repositories"]["docker-group"]["writable"] = "docker-hosted-dev"
+    config["repositories"]["docker-hosted-uat"]["listen"] = "auto:docker-hosted-uat"
     with Pierhead(config) as started:
         yield started
 
@@ -123,6 +124,14 @@ def test_a_push_to_a_group_with_a_writable_member_goes_there(writable: Pierhead)
     with writable.wire("docker-group", "svc-deploy") as deployer:
         refused = deployer.put_manifest("orchestrator/server", "1", pushed.manifest)
         assert (refused.status, refused.code) == (403, "DENIED")
+
+
+def test_the_right_port_for_a_push_is_that_of_the_writable_member(writable: Pierhead) -> None:
+    """Whether the proxy in the group was pushed to, or the main port without a repository; admin may push to all."""
+    right = f"Push to {writable.address('docker-hosted-dev')}/team/x."
+    with writable.wire() as wire:
+        for name in ("docker-proxy-dockerhub/team/x", "team/x"):
+            assert right in wire.request("POST", f"/v2/{name}/blobs/uploads/", b"").message
 
 
 def test_a_client_may_leave_out_what_the_group_shows_of_the_image(writable: Pierhead) -> None:

@@ -138,6 +138,8 @@ def test_row_114_a_deleted_tag_stays_spent(server: Pierhead) -> None:
         for pusher in (wire, admin):
             refused = pusher.put_manifest("spent/image", "1.0", two.manifest)
             assert (refused.status, refused.code) == (409, "DENIED")
+            assert f"once held {one.digest} from " in refused.message
+            assert "until it was deleted" in refused.message
             assert one.digest in refused.message
         wire.put_manifest("spent/image", "1.0", one.manifest).expect(201)
         assert wire.get_manifest("spent/image", "1.0").body == one.manifest.data

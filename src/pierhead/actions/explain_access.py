@@ -27,9 +27,9 @@ from pierhead.domain.refusals import (
     RepositoryReadOnly,
     StageFilledByPromotion,
     TagDenied,
-    TagWrittenOnce,
 )
 from pierhead.domain.refusals_names import NameRefused
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.domain.trust import fitting, trusted_by
 from pierhead.ports.metadata.store import Store
 from pierhead.repositories.directory import Account, Directory
@@ -252,7 +252,8 @@ class Explainer:
         if found is not None and tag is not None and writing.is_once(tag):
             rule = writing.rule_of(tag)
             where = "" if rule is None else rule.where
-            raise TagWrittenOnce(target.name, image, tag, found.digest, _minute(found.since), found.by, where)
+            since, gone = _minute(found.since), found.until is not None
+            raise TagWrittenOnce(target.name, image, tag, found.digest, since, found.by, where, gone=gone)
         return explain.policy_step(target.name, writing, tag, None if found is None else found.digest)
 
     # --- what they have in common ------------------------------------------------------------------------------------

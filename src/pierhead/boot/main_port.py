@@ -89,6 +89,10 @@ class MainPort:
         self.ops.log.form = settings.log_format
         logs.use(settings.log_format, self._sinks["server"])
 
+    def write_out(self) -> None:
+        """Waits, not for long, until what the server's log holds is written."""
+        self._sinks["server"].flush()
+
     async def close(self) -> None:
         """Writes out what was counted and what the logs hold; later lines go to standard error directly."""
         for task in self._tasks:

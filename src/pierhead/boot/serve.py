@@ -75,6 +75,7 @@ class Process:
                 log.warning(warning)
             self._listen_for_signals(house, front, ports, main)
             self._own(self._watch_certificate(house, ports))
+            await asyncio.to_thread(main.write_out)  # warnings come before the lines for people, not among them
             await house.background.restart(settings)
             ready(house)
             self._own(main.complete())

@@ -51,6 +51,7 @@ class Client:
             raise Fault(f"`{server}` is no address of a server: it looks like {DEFAULT_SERVER}.")
         self.server = server.rstrip("/")
         self.now: datetime | None = None
+        self._is_plain = parts.scheme == "http"
         self._prefix = parts.path.rstrip("/")
         self.user = user
         self.password = password
@@ -155,9 +156,12 @@ class Client:
         return document, self._refused(document) if status >= 400 else None
 
     def _refused(self, problem: Json) -> Fault:
-        if problem.get("status") == 401 and not self.user:
-            how = "run `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD"
-            return Fault(f"{self.server} wants a login: {how}.", problem)
+        if problem.get("status") == 401:
+            how = "un `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD."
+            if not self.user:
+                return Fault(f"{self.server} wants a login: r{how}", problem)
+            how = "PIERHEAD_PASSWORD is not set." if self.password is None else f"R{how}"
+            return Fault(f"{self.server} says to {self.user}: {problem.get('message')} {how}", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)
         return Fault(line or f"{self.server} refused this with status {problem.get('status')}.", problem)
@@ -182,6 +186,17 @@ class Client:
             raise Fault(
                 f"The certificate of {self.server} is not trusted ({error.verify_message}). "
                 "Name the file of its authority in SSL_CERT_FILE."
+            ) from error
+        except ssl.SSLError as error:
+            raise Fault(
+                f"{self.server} does not speak TLS as it should ({error.reason or error}). The address of a plain port "
+                "begins with http://: name it with --server or PIERHEAD_SERVER."
+            ) from error
+        except ConnectionResetError as error:  # an end without an answer is one as well
+            tls = " The address of a port with TLS begins with https://." if self._is_plain else ""
+            raise Unreachable(
+                f"{self.server} ended the connection without an answer.{tls} Try again, or name another with --server "
+                "or PIERHEAD_SERVER."
             ) from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__

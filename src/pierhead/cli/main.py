@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -48,6 +51,8 @@ COMMANDS: Final = {
     "whoami": "pierhead.cli.whoami:whoami",
 }
 
+_CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
 
 class Lazy(click.Group):
     """A group whose commands are imported when they are called: starting stays quick."""
@@ -69,7 +74,46 @@ class Lazy(click.Group):
         return command
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class Program(Lazy):
+    """The command itself: what it prints either arrives or is told not to have, on one line and with 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the subcommand, and writes out what it printed while a fault can still be told."""
+        stand_in()
+        try:
+            try:
+                answer: object = super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            if error.filename is not None or error.errno not in _CANNOT_WRITE:
+                raise
+            print(f"What this prints cannot be written: {error.strerror}.", file=sys.stderr)
+            forget_output()
+            sys.exit(1)
+        return answer
+
+
+def stand_in() -> None:
+    """Puts /dev/null where standard input, output or error was closed by the caller (``>&-``): otherwise the next file
+    or connection that is opened gets its number, and log lines are written into that."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def forget_output() -> None:
+    """What is still buffered goes nowhere, so that the interpreter does not try again when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="pierhead")
 def main() -> None:
     """A container registry manager: push to one port, pull from another, promote what was tested."""

@@ -126,6 +126,13 @@ def named(talk: Talk, text: str, repository: str | None, *, exact: bool = False)
     name, at, reference = text.partition("@")
     if not at and ":" in text.rpartition("/")[2]:
         name, _, reference = text.rpartition(":")
+    if at and ":" in name.rpartition("/")[2]:
+        image, _, tag = name.rpartition(":")
+        raise Fault(f"Name the tag or the digest, not both: {image}:{tag} or {image}@{reference}.")
+    host, _, rest = name.partition("/")
+    if rest and ":" in host:
+        whole = rest + text.removeprefix(name)
+        raise Fault(f"Leave out {host}: an image is named [REPOSITORY/]IMAGE[:TAG|@DIGEST] here, such as {whole}.")
     if repository is not None:
         return Named(repository, name, reference)
     known = talk.client.items("repositories")

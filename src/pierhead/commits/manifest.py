@@ -17,7 +17,8 @@ from pierhead.domain.digest import Descriptor, Digest
 from pierhead.domain.manifest import INDEX_TYPES, Index, Manifest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
 from pierhead.domain.policy import WritePolicy, Writing
-from pierhead.domain.refusals import ManifestBlobUnknown, ManifestInvalid, RepositoryReadOnly, TagWrittenOnce
+from pierhead.domain.refusals import ManifestBlobUnknown, ManifestInvalid, RepositoryReadOnly
+from pierhead.domain.refusals_tags import TagWrittenOnce
 from pierhead.ports.metadata.store import Tx
 from pierhead.ports.metadata.values import (
     BlobId,
@@ -116,9 +117,8 @@ def write_tag(
         case Held():
             since = datetime.fromtimestamp(claim.since / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
             rule = writing.rule_of(tag)
-            raise TagWrittenOnce(
-                repository, name, tag, claim.digest, since, claim.by, "" if rule is None else rule.where
-            )
+            where = "" if rule is None else rule.where
+            raise TagWrittenOnce(repository, name, tag, claim.digest, since, claim.by, where, gone=claim.deleted)
         case _:
             assert_never(claim)
 

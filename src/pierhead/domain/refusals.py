@@ -179,8 +179,9 @@ class BlobUnknown(Refusal):
 class ManifestBlobUnknown(Refusal):
     def __init__(self, image: str, missing: Sequence[str], kind: str = "blob") -> None:
         names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        whole = "index" if kind == "manifest" else "manifest"
         super().__init__(
-            f"The manifest names what {image} does not have: {names}. Push each {kind} first, then the manifest.",
+            f"The {whole} names what {image} does not have: {names}. Push each {kind} first, then the {whole}.",
             missing=list(missing),
         )
 
@@ -289,23 +290,6 @@ class StageFilledByPromotion(Refusal):
         super().__init__(
             f"{repository} is filled by promotion only: `pierhead promote {image}:{tag} --to {stage}`.",
             repository=repository,
-        )
-
-
-class TagWrittenOnce(Refusal):
-    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``). ``rule`` is set where a rule about
-    tags says so and not the policy of the repository."""
-
-    def __init__(self, repository: str, image: str, tag: str, held: str, since: str, by: str, rule: str = "") -> None:
-        why = f", and {rule} has such tags written once there" if rule else ""
-        super().__init__(
-            f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} holds {held} "
-            f"since {since} ({by}){why}. Use a new {'tag' if rule else 'version'}; the same bytes would be accepted.",
-            repository=repository,
-            image=image,
-            tag=tag,
-            held=held,
-            **({"rule": rule} if rule else {}),
         )
 
 

@@ -1,8 +1,38 @@
-"""Refusals of what is asked of the past of tags: to put them back, to bring them back; see ``domain/refusals.py``."""
+"""Refusals about tags that stand, and about the past of tags: to put them back, to bring them back; see
+``domain/refusals.py``."""
 
 from __future__ import annotations
 
 from pierhead.domain.refusals import Refusal
+
+
+class TagWrittenOnce(Refusal):
+    """Kaniko looks for the words that follow the tag (``pkg/executor/push.go``). ``rule`` is set where a rule about
+    tags says so and not the policy of the repository; ``gone`` for a tag that was deleted."""
+
+    def __init__(
+        self,
+        repository: str,
+        image: str,
+        tag: str,
+        held: str,
+        since: str,
+        by: str,
+        rule: str = "",
+        *,
+        gone: bool = False,
+    ) -> None:
+        why = f", and {rule} has such tags written once there" if rule else ""
+        when = f"held {held} from {since} ({by}) until it was deleted" if gone else f"holds {held} since {since} ({by})"
+        super().__init__(
+            f"{image}:{tag} cannot be overwritten because the repository is immutable: {repository} {when}{why}. "
+            f"Use a new {'tag' if rule else 'version'}; the same bytes would be accepted.",
+            repository=repository,
+            image=image,
+            tag=tag,
+            held=held,
+            **({"rule": rule} if rule else {}),
+        )
 
 
 class TagMoved(Refusal):

@@ -20,7 +20,7 @@ SELECT ?1, ?2, ?3, (SELECT digest FROM manifests WHERE id=?3), ?4, NULL, ?5,
        (SELECT account FROM events WHERE seq=?6), ?6
 WHERE true ON CONFLICT DO NOTHING RETURNING id
 """
-_HELD = "SELECT digest, since, account FROM tags WHERE id=?"
+_HELD = "SELECT digest, since, account, until IS NOT NULL FROM tags WHERE id=?"
 _ONCE = "SELECT id, digest FROM tags WHERE image_id=? AND name=? AND once=1"
 
 OF_MANIFEST = """
@@ -113,5 +113,5 @@ class SqliteTags:
         return cursor.fetchone() is not None
 
     def _held(self, row_id: int) -> Held:
-        digest, since, account = one(self._execute(_HELD, (row_id,)))
-        return Held(Digest.from_raw(digest), since, account)
+        digest, since, account, deleted = one(self._execute(_HELD, (row_id,)))
+        return Held(Digest.from_raw(digest), since, account, bool(deleted))

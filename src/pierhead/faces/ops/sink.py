@@ -25,7 +25,7 @@ class Sink:
         self.dropped = 0
         """Lines that were not written, since the queue was full or the write failed."""
         self._fd = fd
-        self._queue: queue.SimpleQueue[tuple[bytes, int] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[bytes, int] | threading.Event | None] = queue.SimpleQueue()
         self._queued = 0
         self._closed = False
         self._step = _PIPE_BYTES if _is_pipe(fd) else 1 << 20
@@ -40,6 +40,13 @@ class Sink:
         self._queued += len(data)
         self._queue.put((data, lines))
 
+    def flush(self, seconds: float = 2.0) -> None:
+        """Waits until what is queued now is written, for at most ``seconds``."""
+        if not self._closed:
+            written = threading.Event()
+            self._queue.put(written)
+            written.wait(seconds)
+
     def close(self, seconds: float = 2.0) -> None:
         """Writes what is queued, for at most ``seconds``: a reader that has stopped reading is not waited for."""
         self._closed = True
@@ -48,6 +55,9 @@ class Sink:
 
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
+            if isinstance(entry, threading.Event):
+                entry.set()
+                continue
             data, lines = entry
             try:
                 for part in _parts(data, self._step):

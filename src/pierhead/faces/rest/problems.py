@@ -68,7 +68,7 @@ TABLE: Final[dict[type[r.Refusal], Problem]] = {
     r.Denied: Problem(403, "denied", "Not allowed", "Ask an administrator, or use another account."),
     r.TagDenied: Problem(403, "tag_denied", "Tag not allowed"),
     r.StageFilledByPromotion: Problem(403, "stage_filled_by_promotion", "Filled by promotion only"),
-    r.TagWrittenOnce: Problem(409, "tag_written_once", "Tag is written once"),
+    past.TagWrittenOnce: Problem(409, "tag_written_once", "Tag is written once"),
     r.RepositoryReadOnly: Problem(403, "repository_read_only", "Repository is read-only", "Change its write policy."),
     r.WrongPort: Problem(405, "wrong_port", "Wrong port"),
     r.DeletionUnsupported: Problem(405, "deletion_unsupported", "Nothing is deleted here"),

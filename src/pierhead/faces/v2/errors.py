@@ -44,7 +44,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     r.Denied: (403, "DENIED"),
     r.TagDenied: (403, "DENIED"),
     r.StageFilledByPromotion: (403, "DENIED"),
-    r.TagWrittenOnce: (409, "DENIED"),
+    past.TagWrittenOnce: (409, "DENIED"),
     r.RepositoryReadOnly: (403, "DENIED"),
     r.WrongPort: (405, "UNSUPPORTED"),
     r.DeletionUnsupported: (405, "UNSUPPORTED"),

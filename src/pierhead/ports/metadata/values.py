@@ -67,11 +67,13 @@ class Claimed(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """A tag that is written once holds something else, since then, put there by that account."""
+    """A tag that is written once holds something else, since then, put there by that account; or held it, and was
+    ``deleted``."""
 
     digest: Digest
     since: int
     by: str
+    deleted: bool = False
 
 
 class UploadRow(Struct, frozen=True):

@@ -58,7 +58,7 @@ TABLE: Final[dict[type[r.Refusal], tuple[int, str]]] = {
     t.TokenNotTrusted: (403, "No rule is about this token"),
     r.TagDenied: (403, "You may not use this tag"),
     r.StageFilledByPromotion: (403, "Filled by promotion only"),
-    r.TagWrittenOnce: (409, "The tag is written once"),
+    past.TagWrittenOnce: (409, "The tag is written once"),
     r.RepositoryReadOnly: (403, "The repository is read-only"),
     r.WrongPort: (405, "This is the wrong port"),
     r.DeletionUnsupported: (405, "Nothing is deleted here"),
