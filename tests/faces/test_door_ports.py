@@ -88,7 +88,7 @@ async def test_a_request_that_comes_just_when_the_drain_begins_is_answered(way: 
         await until(lambda: house.port.connections == 1, "a connection")
         if way == "cold":
             # Behind the look of the loop at its sockets, and before that of the drain at its connections.
-            loop.call_soon(loop.call_soon, sock.send, GET % b"/late")
+            loop.call_soon(lambda: loop.call_soon(sock.send, GET % b"/late"))
         draining = loop.create_task(house.port.drain(20))
         if way != "cold":
             await asyncio.sleep(0.05)
