@@ -48,7 +48,9 @@ def whole(delivery: Delivery) -> bytes:
 
 
 async def land(incoming: Incoming, algorithm: str = "sha256") -> Landed:
-    return await incoming.land(await incoming.digest(algorithm))
+    landed = await incoming.land(await incoming.digest(algorithm))
+    await incoming.discard()
+    return landed
 
 
 async def push(store: BlobStore, body: bytes, number: int = 1, expected: int | None = None) -> Landed:
@@ -119,6 +121,27 @@ class BlobStoreContract:
         landed = await push(store, body, expected=size if told else None)
         assert (landed.digest, landed.size) == (Digest.of(body), size)
         assert fetch(store, landed) == body
+
+    @pytest.mark.parametrize("size", [SMALL - 1, SMALL + 1])
+    async def test_an_upload_that_landed_is_held_until_its_writer_lets_go(
+        self, store: BlobStore, another: Another, size: int
+    ) -> None:
+        elsewhere = await another()
+        incoming = await store.begin(upload_id(1), "sha256")
+        await incoming.append([pattern(size)])
+        await incoming.keep()
+        incoming = await store.resume(upload_id(1), "sha256")
+        landed = await incoming.land(await incoming.digest("sha256"))
+        for other in (store, elsewhere):
+            for expected in (None, 0, SMALL + 1):
+                with pytest.raises(UploadBusy):
+                    await other.begin(upload_id(1), "sha256", expected)
+            with pytest.raises(UploadBusy):
+                await other.drop(upload_id(1))
+        await incoming.discard()
+        await incoming.discard()
+        assert await kept(store) == {}
+        assert fetch(store, landed) == pattern(size)
 
     async def test_only_a_blob_above_the_inline_maximum_takes_room_in_the_store(self, store: BlobStore) -> None:
         small = await push(store, pattern(SMALL), 1)
