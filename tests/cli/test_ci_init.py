@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,10 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     assert call(tmp_path, "server", *CATALOGUE, "--force").returncode == 0
     assert "orchestrator/server" in kept.read_text()
     assert "cannot be written: No such file or directory" in refused(tmp_path, "a/b", "--file", "no/such/x.yml")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "It is no file, but a device" in refused(tmp_path, "server", *CATALOGUE, "--file", "pipe", "--force")
+    assert pipe.is_fifo(), "it was renamed over"
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,11 @@ def test_the_tag_is_noted_for_later_jobs_beside_what_stands_there(tmp_path: Path
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     line = refused(tmp_path, "--dotenv", "no/such/build.env", **MAIN)
     assert line == "no/such/build.env cannot be written: No such file or directory. Name another file with --dotenv."
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    line = refused(tmp_path, "--dotenv", "pipe", **MAIN)
+    assert line.startswith("pipe cannot be written: It is no file, but a device or a pipe.")
+    assert pipe.is_fifo(), "it was renamed over"
 
 
 @pytest.mark.parametrize(

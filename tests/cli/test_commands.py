@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,12 @@ def test_status_tells_ports_storage_and_upstreams(server: Pierhead) -> None:
 
 
 def test_an_upstream_that_does_not_answer_shows_in_status(server: Pierhead) -> None:
+    assert "not asked yet" in run(server, "status")
     with server.wire("docker-group") as wire:
+        wire.get_manifest("nowhere/app", "1")
+        once = run(server, "status")
+        assert "fails" in once
+        assert "! docker-proxy-dockerhub: connection refused" in once
         for number in range(4):
             wire.get_manifest(f"nowhere/app-{number}", "1")
     out = run(server, "status")
@@ -207,6 +214,21 @@ def test_another_kind_of_server_is_told_from_pierhead(server: Pierhead) -> None:
 def test_a_plain_port_taken_for_one_with_tls_is_told(server: Pierhead) -> None:
     _, line = refused(server, "status", PIERHEAD_SERVER=server.url().replace("http:", "https:"))
     assert "begins with http://" in line
+    assert "pierhead serve" not in line
+
+
+def test_a_port_with_tls_taken_for_a_plain_one_is_told(server: Pierhead) -> None:
+    """Such a port ends the connection when what comes is no handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def end_one() -> None:
+            listening.accept()[0].close()
+
+        ending = threading.Thread(target=end_one)
+        ending.start()
+        _, line = refused(server, "status", PIERHEAD_SERVER=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        ending.join()
+    assert "begins with https://" in line
     assert "pierhead serve" not in line
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 
 from tests.peers.engine import DockerEngine
 from tests.peers.fixtures import StartPierhead
+from tests.peers.pierhead import house
 
 
 def printed_commands(log: str) -> list[str]:
@@ -47,3 +49,24 @@ def test_an_account_without_its_secret_is_warned_about_and_no_fault(start_pierhe
     server = start_pierhead(environment={"SVC_ORCHESTRATOR_PASSWORD": ""})
     assert "WARNING" in server.log
     assert "svc-orchestrator" in server.log
+
+
+def test_a_log_for_programs_is_told_in_their_form_that_it_is_ready(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead({**house(), "log": {"format": "json"}})
+    server.wait_for_log("is ready at")
+    events = [json.loads(line)["event"] for line in server.log.splitlines()]
+    ready = f"is ready at {server.url()}. The first password, of the account admin, was written to data/admin.password."
+    assert [event for event in events if ready in event]
+
+
+def test_a_password_file_that_is_not_there_is_not_read_from(start_pierhead: StartPierhead) -> None:
+    server = start_pierhead()
+    server.stop()
+    (server.data / "admin.password").unlink()
+    shown = len(server.log)
+    server.start()
+    server.wait_for_log("reset-password")
+    again = server.log[shown:]
+    assert "admin.password" not in again
+    assert "pierhead admin reset-password --data data\n" in again
+    assert f"docker login {server.address('docker-hosted-dev')} -u admin\n" in again

@@ -237,6 +237,19 @@ async def test_only_so_many_are_asked_at_once_and_the_others_wait_their_turn(dou
         assert (upstream.state().fetching, upstream.state().waiting) == (0, 0)
 
 
+async def test_fetches_that_hang_in_their_midst_keep_nobody_waiting_and_may_go_on(double: DishonestUpstream) -> None:
+    gate = asyncio.Event()
+    double.play(bad.wait_for(gate, after=10), "/blobs/", times=2)
+    async with client(double.url, fetches_at_once=2, silent_seconds=0.05, stall_seconds=60.0) as upstream:
+        hanging = [asyncio.create_task(fetched(upstream.blob(NGINX, LAYER_DIGEST))) for _ in range(2)]
+        await until(lambda: double.count(path="/blobs/") == 2)
+        assert await fetched(upstream.blob(NGINX, LAYER_DIGEST)) == LAYER
+        assert not any(one.done() for one in hanging)
+        gate.set()
+        assert await asyncio.gather(*hanging) == [LAYER] * 2
+        assert (upstream.state().fetching, upstream.state().waiting) == (0, 0)
+
+
 async def fetched(asking: Awaitable[BlobStream | Absent]) -> bytes:
     return await all_of(await asking)
 

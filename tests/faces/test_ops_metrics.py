@@ -132,20 +132,22 @@ def test_a_proxy_tells_hits_and_misses_and_whether_its_upstream_answers(start_pi
     assert told.value("pierhead_upstream_failures_total", repository=name, kind="unreachable") >= 1
 
 
-def worker(limited_until: int | None, answered_at: int, **stale_by: int) -> Counted:
+def worker(limited_until: int | None, answered_at: int, failed_at: int = 0, **stale_by: int) -> Counted:
     """What one of several says about its only proxy, whose upstream answers."""
-    state = UpstreamState(Circuit.CLOSED, "", None, None, limited_until, None, answered_at, 1, 0, 0, 0, 0)
+    why = f"at {failed_at}"
+    state = UpstreamState(Circuit.CLOSED, why, None, None, limited_until, None, answered_at, 1, 0, 0, 0, 0, failed_at)
     proxy = ProxyStatus(RepositoryName("hub"), 1, 1, stale_by, 0, 0, 0, state)
     told = decode(encode(Counted([], [], 0.0, Reading("1", True, 0, 0, [proxy], (0, 0), {}))))
     assert told is not None
     return told
 
 
-def test_a_limit_that_only_one_worker_was_told_is_shown_by_whichever_is_asked() -> None:
-    limited, other = worker(5_000_000, 1, limited=2), worker(None, 2, limited=1, down=4)
+def test_a_limit_or_trouble_that_only_one_worker_was_told_is_shown_by_whichever_is_asked() -> None:
+    limited, other = worker(5_000_000, 1, 4, limited=2), worker(None, 2, 3, limited=1, down=4)
     for own, others in ((limited, [other]), (other, [limited])):
         [found] = total(own, others).reading.proxies
         assert (found.upstream.limited_until, found.upstream.last_answer_at) == (5_000_000, 2)
+        assert (found.upstream.failed_at, found.upstream.reason) == (4, "at 4")
         assert (found.stale_by, found.stale) == ({"limited": 3, "down": 4}, 7)
     [found] = total(other, [ended(limited)]).reading.proxies
     assert (found.upstream.limited_until, found.stale) == (None, 7)

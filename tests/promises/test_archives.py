@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -365,6 +366,17 @@ def test_an_archive_with_other_bytes_than_its_digests_name_sets_no_tag(
     assert (code, said in err) == (1, True), err
     with elsewhere.wire() as wire:
         assert wire.get_manifest(f"{DEV}/{name}", "1.0.0").status == 404
+
+
+def test_an_export_does_not_take_the_place_of_a_device_or_a_pipe(server: Pierhead, name: str, tmp_path: Path) -> None:
+    with server.wire() as wire:
+        wire.push(f"{DEV}/{name}", "1.0.0", image(seed=3))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code, out, err = server.run_command("export", f"{DEV}/{name}:1.0.0", "-o", str(pipe))
+    assert (code, out) == (1, "")
+    assert f"{pipe} cannot be written: It is no file, but a device or a pipe." in err
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, server: Pierhead) -> None:

@@ -279,7 +279,8 @@ def test_a_port_that_is_taken_ends_the_start_with_1_and_a_sentence(tmp_path: Pat
     with socket.create_server((LOOPBACK, server.port(DEV))):
         ended = start_in_vain(server)
     assert ended.returncode == 1
-    assert f"{server.address(DEV)} cannot be listened on: Address already in use." in ended.stderr
+    sentence = f"{server.address(DEV)} cannot be listened on: Address already in use. Stop what listens there, or "
+    assert sentence in ended.stderr
 
 
 def start_in_vain(server: Pierhead) -> subprocess.CompletedProcess[str]:

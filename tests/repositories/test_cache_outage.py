@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
+from pierhead.boot.settings import ProxySettings
+from pierhead.boot.upstreams import Proxies
 from pierhead.domain.digest import Digest
-from pierhead.domain.names import ImageName, Tag
+from pierhead.domain.names import ImageName, RepositoryName, Tag
+from pierhead.domain.policy import WritePolicy
 from pierhead.domain.refusals import Unavailable
 from pierhead.jobs.loop import Idle, Worked
 from pierhead.jobs.refresh_cache import ProbeUpstreams
 from pierhead.ports.upstream import Circuit
 from pierhead.repositories.kind import TagList
+from tests.faults.behaviours import wait_for
 from tests.faults.dishonest_upstream import DishonestUpstream
 from tests.peers.fixtures import StartRegistry
-from tests.peers.images import Image, image, index, random_layer
+from tests.peers.images import Image, image, index, random_bytes, random_layer
 from tests.peers.wire import Wire
-from tests.repositories.house import ANNA, LATEST, NGINX, House, pulled, read
+from tests.repositories.house import ANNA, LATEST, NGINX, House, pulled, read, until
 
 BASE = ImageName("library/base")
 
@@ -89,3 +94,28 @@ async def test_a_circuit_opens_answers_at_once_and_closes_by_a_probe(house: Hous
     assert isinstance(await probe(), Worked)
     assert proxy.status().upstream.circuit is Circuit.CLOSED
     assert (await pulled(proxy, NGINX, LATEST)).stale == ""
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["named no more", "named with other settings"])
+async def test_a_fetch_comes_to_its_end_though_the_file_has_no_such_proxy_any_more(
+    stays: bool, house: House, upstream: DishonestUpstream
+) -> None:
+    layer, gate = random_bytes(500_000), asyncio.Event()
+    upstream.add_image(NGINX, "latest", [layer])
+    upstream.play(wait_for(gate, after=200_000), path="/blobs/")
+    name, proxies = RepositoryName("p"), Proxies(house.fills)
+    row = await house.store.write(lambda tx: tx.repositories.ensure(name, "proxy", WritePolicy.DENY))
+    settings = ProxySettings(name=name, upstream=upstream.url, library=True)
+    proxy = proxies.proxy(settings, None, row, house.parts)
+    await pulled(proxy, NGINX)
+    coming = await proxy.blob(ANNA, NGINX, Digest.of(layer), head=False)
+    if stays:
+        proxies.proxy(replace(settings, fresh_for_seconds=1), None, row, house.parts)
+    await proxies.keep_only({name: None} if stays else {})
+    gate.set()
+    async with asyncio.timeout(20):
+        assert await read(coming) == layer
+    await until(lambda: not proxy.asks, "nothing is asked any more")
+    await proxies.keep_only({})
+    assert proxies._former == []
+    await proxies.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -19,6 +20,11 @@ from pierhead.faces.door.server import Port, Room, tls_context
 from pierhead.faces.door.server import Settings as DoorSettings
 
 ORPHAN_DRAIN_SECONDS: Final = 5.0
+_WAYS_OUT: Final = {
+    errno.EADDRINUSE: "Stop what listens there, or change `listen` to another port.",
+    errno.EADDRNOTAVAIL: "Change `listen` to an address that this machine has; 0.0.0.0 stands for all of them.",
+    errno.EACCES: "Ports below 1024 want the capability CAP_NET_BIND_SERVICE; or change `listen` to one above.",
+}
 
 log = logging.getLogger("pierhead")
 
@@ -73,7 +79,7 @@ class Ports:
             try:
                 await port.open()
             except OSError as error:
-                faults.append(f"{listener.address} cannot be listened on: {error.strerror or error}.")
+                faults.append(cannot_listen(listener.address, error))
                 continue
             self._open[listener] = (port, connector)
         return faults
@@ -126,6 +132,13 @@ class Ports:
             logger=log,
             **(self._pages if main else {key: value for key, value in self._pages.items() if key == "on_answer"}),
         )
+
+
+def cannot_listen(address: Address, error: OSError) -> str:
+    """The sentence for a port that could not be opened, and what to do."""
+    refused = f"{address} cannot be listened on: {error.strerror or error}."
+    way_out = _WAYS_OUT.get(error.errno or 0)
+    return refused if way_out is None else f"{refused} {way_out}"
 
 
 def _wanted(settings: Settings) -> dict[Listener, RepositoryName | None]:

@@ -26,7 +26,7 @@ from pierhead.boot.ports import ORPHAN_DRAIN_SECONDS
 from pierhead.boot.serve import CannotListen, Inherited, Process
 from pierhead.boot.settings import Settings
 from pierhead.boot.supervise import Supervisor, WorkersFailed, inherited, this_command
-from pierhead.boot.welcome import welcome
+from pierhead.boot.welcome import ready_line, welcome
 from pierhead.boot.wire import House, KindChanged, open_house
 from pierhead.ports.blobs import StoreFailed
 from pierhead.ports.faults import NoFaults
@@ -170,12 +170,20 @@ async def _supervise(command: Command, settings: Settings, lock: int, say: Calla
     house = await open_house(settings, os.environ, SystemClock(), SystemEntropy(), NoFaults())
     await house.close()
     supervisor = Supervisor(command.read, this_command(), lock)
-    return await supervisor.run(lambda served: say(welcome(served)))
+    return await supervisor.run(lambda served: _announce(served, say))
 
 
 def _greet(house: House, say: Callable[[str], None]) -> None:
     memory.settle()
-    say(welcome(house.settings))
+    _announce(house.settings, say)
+
+
+def _announce(settings: Settings, say: Callable[[str], None]) -> None:
+    """Lines for people, unless programs read what is written."""
+    if settings.log_format == "json":
+        log.info(ready_line(settings))
+    else:
+        say(welcome(settings))
 
 
 def _tell(handed: Inherited) -> None:

@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 from msgspec import Struct, field
 
 from pierhead.boot.config_faults import ConfigFaults
+from pierhead.boot.ports import cannot_listen
 from pierhead.boot.serve import CannotListen, Inherited, not_taken_over, same_folder
 from pierhead.boot.settings import Settings
 
@@ -201,7 +202,7 @@ def bind(settings: Settings, standing: dict[str, socket.socket]) -> dict[str, so
             sockets[key] = sock
         except OSError as error:
             sock.close()
-            faults.append(f"{address} cannot be listened on: {error.strerror or error}.")
+            faults.append(cannot_listen(address, error))
     if faults:
         for key, sock in sockets.items():
             if key not in standing:

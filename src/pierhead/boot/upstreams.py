@@ -25,6 +25,8 @@ class Proxies:
     def __init__(self, fills: Fills) -> None:
         self._fills = fills
         self._kept: dict[RepositoryName, tuple[ProxySettings, UpstreamCredential | None, Proxy]] = {}
+        # Those whose place another has, or nobody: what they fetch just now comes to its end.
+        self._former: list[Proxy] = []
 
     @property
     def upstreams(self) -> list[Upstream]:
@@ -50,19 +52,29 @@ class Proxies:
         else:
             upstream = RegistryUpstream(_upstream(settings, credential), parts.clock, parts.entropy)
             cache = CacheSettings(settings.fresh_for_seconds, settings.absent_for_seconds, settings.library)
+            if known is not None:
+                self._former.append(known[2])
             known = (settings, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
         self._kept[settings.name] = (settings, credential, known[2])
         return known[2]
 
     async def keep_only(self, names: Mapping[RepositoryName, object]) -> None:
-        """Forgets proxies that the file stopped naming."""
-        gone = [name for name in self._kept if name not in names]
-        await asyncio.gather(*(self._kept.pop(name)[2].upstream.aclose() for name in gone))
+        """Forgets proxies that the file stopped naming, and closes former ones as soon as nobody waits for them.
+
+        Connections that are closed under a fetch would leave it, and all who read along, without an end.
+        """
+        self._former += [self._kept.pop(name)[2] for name in list(self._kept) if name not in names]
+        idle = [proxy for proxy in self._former if not proxy.asks]
+        self._former = [proxy for proxy in self._former if proxy not in idle]
+        await asyncio.gather(*(proxy.upstream.aclose() for proxy in idle))
 
     async def close(self) -> None:
         """Ends fills, then connections."""
         await self._fills.close()
-        await self.keep_only({})
+        everybody = [*self._former, *self.proxies]
+        self._former.clear()
+        self._kept.clear()
+        await asyncio.gather(*(proxy.upstream.aclose() for proxy in everybody))
 
 
 def _upstream(settings: ProxySettings, credential: UpstreamCredential | None) -> UpstreamSettings:

@@ -15,14 +15,28 @@ _IMAGE = "hello/pier:1"
 
 def welcome(settings: Settings) -> str:
     """Several lines, ready to copy from."""
-    password = _shown(settings.data / PASSWORD_FILE)
+    file = settings.data / PASSWORD_FILE
+    password = _shown(file)
     lines = ["", f"Pierhead {__version__} is ready at {settings.external_url}", ""]
     lines += [f"  {what:<10} {where}" for what, where in _addresses(settings)]
-    lines += ["", f"The first password, of the account admin:  cat {password}"]
-    commands = _commands(settings, f" --password-stdin < {password}")
+    if file.exists():
+        lines += ["", f"The first password, of the account admin:  cat {password}"]
+        commands = _commands(settings, f" --password-stdin < {password}")
+    else:  # it was restored from a backup, or the file was put away
+        reset = f"pierhead admin reset-password --data {_shown(settings.data)}"
+        lines += ["", f"The account admin has the password that it had. To give it another:  {reset}"]
+        commands = _commands(settings, "")
     if commands:
         lines += ["Try it:", "", *(f"  {command}" for command in commands)]
     return "\n".join([*lines, ""])
+
+
+def ready_line(settings: Settings) -> str:
+    """The same on one line, for a log that programs read."""
+    return (
+        f"Pierhead {__version__} is ready at {settings.external_url}. The first password, of the account admin, was "
+        f"written to {_shown(settings.data / PASSWORD_FILE)}."
+    )
 
 
 def guide(settings: Settings) -> Guide:

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from pierhead.cli.client import Fault
+from pierhead.cli.replacing import replaceable
 from pierhead.cli.tables import clean
 from pierhead.domain.catalogue import NEAR_MAX, Catalogue, Service
 from pierhead.domain.names import ImageName
@@ -189,6 +190,7 @@ _AFTER: Final = (
 def _write(path: Path, text: str, force: bool) -> None:
     """Whole or not at all. Raises Fault."""
     try:
+        replaceable(path)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

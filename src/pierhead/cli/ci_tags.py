@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from pierhead.cli.replacing import replaceable
 from pierhead.domain.names import ImageName
 from pierhead.domain.refusals import NameInvalid, shown
 from pierhead.domain.tagging import BUILT_IN, NoTags, Strategy, pipeline_of, tags_for
@@ -125,6 +126,7 @@ def note(path: Path, tag: str) -> None:
     target = Path(os.path.realpath(path))  # a link stays one
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        replaceable(target)
         text = _text_of(target)
         # GitLab takes no empty line.
         kept = [line for line in text.split("\n") if line.strip() and line.partition("=")[0].strip() != IMAGE_TAG]

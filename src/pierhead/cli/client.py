@@ -51,6 +51,7 @@ class Client:
             raise Fault(f"`{server}` is no address of a server: it looks like {DEFAULT_SERVER}.")
         self.server = server.rstrip("/")
         self.now: datetime | None = None
+        self._is_plain = parts.scheme == "http"
         self._prefix = parts.path.rstrip("/")
         self.user = user
         self.password = password
@@ -190,6 +191,12 @@ class Client:
             raise Fault(
                 f"{self.server} does not speak TLS as it should ({error.reason or error}). The address of a plain port "
                 "begins with http://: name it with --server or PIERHEAD_SERVER."
+            ) from error
+        except ConnectionResetError as error:  # an end without an answer is one as well
+            tls = " The address of a port with TLS begins with https://." if self._is_plain else ""
+            raise Unreachable(
+                f"{self.server} ended the connection without an answer.{tls} Try again, or name another with --server "
+                "or PIERHEAD_SERVER."
             ) from error
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,10 +20,20 @@ def state_of(item: Json, how: Look) -> str:
     """An upstream's state as people say it."""
     if item["circuit"] == "closed":
         limited = item["limited_until"]
-        return f"limited until {moment(limited)}" if limited else "answers"
+        if limited:
+            return f"limited until {moment(limited)}"
+        if _fails(item):
+            return "fails"
+        return "answers" if item["last_answer"] else "not asked yet"
     since = f" since {moment(item['since'])}" if item["since"] else ""
     again = f", next try {moment(item['next_try'])}" if item["next_try"] else ""
     return f"does not answer{since}{again}"
+
+
+def _fails(item: Json) -> bool:
+    """Whether what was asked last got no answer that could be used, though it may have got one."""
+    failed = str(item.get("last_failure") or "")
+    return failed != "" and failed >= str(item["last_answer"] or "")
 
 
 def quota_of(item: Json, how: Look) -> str:
@@ -71,7 +81,7 @@ def status(talk: Talk) -> None:
         print()
         show(_UPSTREAMS, found["upstreams"], how, "")
         for one in found["upstreams"]:
-            if one["reason"] and one["circuit"] != "closed":
+            if one["reason"] and (one["circuit"] != "closed" or _fails(one)):
                 print(f"! {one['repository']}: {clean(one['reason'])}")
 
 

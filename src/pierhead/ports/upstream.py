@@ -54,6 +54,8 @@ class UpstreamSettings(Discreet, frozen=True):
     """How long a fetch waits for its turn while the upstream answers others; when it stops answering, none waits on."""
     stall_seconds: float = 20.0
     """Silence in the midst of a blob after which the connection is given up."""
+    silent_seconds: float = 5.0
+    """Silence in the midst of a blob after which the next one has its turn, though it may go on."""
     rate_window_seconds: float = 20.0
     rate_bytes_min: int = 1024
     """Less than this per second, measured over a window, gives the connection up as well."""
@@ -139,6 +141,8 @@ class UpstreamState(Struct, frozen=True):
     """Wrong digests, lies, foreign content: fetches that ended in Unavailable of the kind bad_answer."""
     fetching: int
     waiting: int
+    failed_at: int | None = None
+    """When a fetch last ended in Unavailable of any kind."""
 
 
 class Upstream(Protocol):

@@ -330,6 +330,12 @@ class Proxy:
             self.upstream.state(),
         )
 
+    @property
+    def asks(self) -> bool:
+        """Whether its upstream is asked something just now."""
+        state = self.upstream.state()
+        return bool(self._tally.running or state.fetching or state.waiting)
+
     def renew(self, username: str, password: str) -> None:
         """New credentials: what was refused or not seen with the old ones is asked again."""
         self.upstream.renew(username, password)

@@ -15,7 +15,7 @@ from pierhead.adapters.upstream.exchange import Exchange, Question, Reply, read_
 from pierhead.adapters.upstream.quota import Quota
 from pierhead.adapters.upstream.stream import Stream
 from pierhead.adapters.upstream.troubles import Trouble, bad, slow
-from pierhead.adapters.upstream.turnstile import Turnstile
+from pierhead.adapters.upstream.turnstile import Turn, Turnstile
 from pierhead.domain import limits
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Reference, Tag
@@ -77,6 +77,7 @@ class RegistryUpstream:
         self._blobs = Turnstile(settings.fetches_at_once)
         self._failures = self._bad_answers = 0
         self._last_answer_at: int | None = None
+        self._failed_at: int | None = None
         self._last_reason = ""
 
     @property
@@ -169,26 +170,27 @@ class RegistryUpstream:
             return reply
 
         await self._enter(self._blobs, blob=True)
+        turn = Turn(self._blobs)
         try:
             found = await self._accounted(self._exchange.ask(question(0), begin))
         except BaseException:
-            self._blobs.leave()
+            turn.leave()
             raise
         if isinstance(found, Absent):
-            self._blobs.leave()
+            turn.leave()
             return found
         reply, first = found
         if reply.status != 200:
             reply.response.close()
-            self._blobs.leave()
+            turn.leave()
             raise self._failed(bad(f"it answers {reply.status}, though all was asked for"))
 
         def ended(trouble: Trouble | None) -> None:
-            self._blobs.leave()
+            turn.leave()
             if trouble is not None:
                 self._failed(trouble)
 
-        return Stream(reply, first, reopen, self._settings, self._name, ended)
+        return Stream(reply, first, reopen, self._settings, self._name, turn.leave, ended)
 
     def state(self) -> UpstreamState:
         return UpstreamState(
@@ -204,6 +206,7 @@ class RegistryUpstream:
             bad_answers=self._bad_answers,
             fetching=self._questions.inside + self._blobs.inside,
             waiting=self._questions.waiting + self._blobs.waiting,
+            failed_at=self._failed_at,
         )
 
     async def probe(self) -> bool:
@@ -231,7 +234,7 @@ class RegistryUpstream:
         self._exchange.login.renew(username, password)
         self._quota.forget()
         self._breaker.forget()
-        self._last_reason = ""
+        self._last_reason, self._failed_at = "", None
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -318,7 +321,7 @@ class RegistryUpstream:
         self._breaker.succeeded()
 
     def _failed(self, trouble: Trouble, *, opens: bool = False) -> Unavailable:
-        self._last_reason = trouble.reason
+        self._last_reason, self._failed_at = trouble.reason, self._clock.now()
         if trouble.kind == "bad_answer" and not opens:
             self._bad_answers += 1
             self._breaker.abandoned()

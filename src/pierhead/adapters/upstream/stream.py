@@ -24,7 +24,7 @@ Reopen = Callable[[int, int], Awaitable[Reply]]
 class Stream:
     """See ``ports.upstream.BlobStream``. ``ended`` is called once, with the trouble that ended it, if one did.
 
-    ``first`` are the bytes of ``reply`` that were read already.
+    ``first`` are the bytes of ``reply`` that were read already. ``silent`` is called after every long silence.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Stream:
         reopen: Reopen,
         settings: UpstreamSettings,
         name: str,
+        silent: Callable[[], None],
         ended: Callable[[Trouble | None], None],
     ) -> None:
         self._response = reply.response
@@ -41,6 +42,7 @@ class Stream:
         self._reopen = reopen
         self._settings = settings
         self._name = name
+        self._silent = silent
         self._ended: Callable[[Trouble | None], None] | None = ended
         self._size = reply.response.content_length
         self._offset = 0
@@ -88,7 +90,11 @@ class Stream:
         waited, came = 0.0, 0
         while True:
             before = loop.time()
-            piece = await content.readany()
+            silence = loop.call_later(self._settings.silent_seconds, self._silent)
+            try:
+                piece = await content.readany()
+            finally:
+                silence.cancel()
             waited += loop.time() - before
             if not piece:
                 return

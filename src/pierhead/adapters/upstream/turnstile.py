@@ -9,6 +9,19 @@ from collections.abc import Callable
 from pierhead.adapters.upstream.troubles import Trouble
 
 
+class Turn:
+    """A turn that was waited for, and ends once however often it is left."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._turnstile: Turnstile | None = turnstile
+
+    def leave(self) -> None:
+        """Ends it."""
+        turnstile, self._turnstile = self._turnstile, None
+        if turnstile is not None:
+            turnstile.leave()
+
+
 class Turnstile:
     """Fair, and emptied at once when waiting has no point any more."""
 

@@ -14,6 +14,7 @@ from pierhead.cli.carry import layout
 from pierhead.cli.carry.cargo import Cargo, Source
 from pierhead.cli.carry.progress import Progress
 from pierhead.cli.client import Fault
+from pierhead.cli.replacing import replaceable
 from pierhead.domain.digest import Digest, hasher
 
 _BLOCK: Final = 512
@@ -64,6 +65,10 @@ def write(path: Path, parts: list[Part], title: str) -> Written:
     """
     total = sum(part.length for part in parts) + len(_END)
     part_path = path.with_name(f"{path.name}.part")
+    try:
+        replaceable(path)
+    except OSError as error:
+        raise Fault(f"{path} cannot be written: {error.strerror}. Name a file.") from error
     try:
         with open(os.open(part_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644), "r+b") as file:
             try:

@@ -120,11 +120,14 @@ def _joined(one: ProxyStatus, other: ProxyStatus) -> ProxyStatus:
 
 def _states(one: UpstreamState, other: UpstreamState) -> UpstreamState:
     worse = other if one.circuit is Circuit.CLOSED else one
+    if worse.circuit is Circuit.CLOSED and (one.failed_at or 0) > (other.failed_at or 0):
+        worse = one  # whose reason is the newer one
     limits = [limit for limit in (one.rate_limit, other.rate_limit) if limit is not None]
     return replace(
         worse,
         limited_until=max(filter(None, (one.limited_until, other.limited_until)), default=None),
         last_answer_at=max(filter(None, (one.last_answer_at, other.last_answer_at)), default=None),
+        failed_at=max(filter(None, (one.failed_at, other.failed_at)), default=None),
         rate_limit=max(limits, key=lambda limit: limit.seen_at, default=None),
         requests=one.requests + other.requests,
         failures=one.failures + other.failures,

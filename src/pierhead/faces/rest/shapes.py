@@ -233,6 +233,7 @@ def upstream(found: ProxyStatus, upstream_name: str, host: str) -> Json:
         "limited_until": instant(state.limited_until),
         "rate_limit": _rate_limit(state.rate_limit),
         "last_answer": instant(state.last_answer_at),
+        "last_failure": instant(state.failed_at),
         "requests": state.requests,
         "failures": state.failures,
         "bad_answers": state.bad_answers + found.bad_answers,
