@@ -112,8 +112,10 @@ def test_admin_holds_every_right_that_there_is() -> None:
         (Right.PULL, "anna may not pull from prod/team/app."),
         (
             Right.PUSH,
-            "anna may not push to prod/team/app. Pushing there needs the right `push`, from a role such as `publisher` "
-            "or a rule under `trust`.",
+            (
+                "anna may not push to prod/team/app. Pushing there needs the right `push`, from a role such as `publisher` "
+                "or a rule under `trust`."
+            ),
         ),
         (Right.DELETE, "anna may not delete from prod/team/app. Deleting needs the role `admin`."),
         (Right.PROMOTE, "anna may not promote prod/team/app."),
