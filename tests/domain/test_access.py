@@ -17,6 +17,7 @@ LATER = (UAT, PROD)
 IMAGE = ImageName("team/app")
 NONE: tuple[RepositoryName, ...] = ()
 ALL = REPOSITORIES
+NO_PUSHES = "Pushing there needs the right `push`, from a role such as `publisher` or a rule under `trust`."
 
 # What each built-in role may do where, with the stages dev, uat, prod. Whatever is not listed is refused.
 TABLE: dict[str, dict[Right, tuple[RepositoryName, ...]]] = {
@@ -110,13 +111,7 @@ def test_admin_holds_every_right_that_there_is() -> None:
     ("right", "sentence"),
     [
         (Right.PULL, "anna may not pull from prod/team/app."),
-        (
-            Right.PUSH,
-            (
-                "anna may not push to prod/team/app. Pushing there needs the right `push`, from a role such as `publisher` "
-                "or a rule under `trust`."
-            ),
-        ),
+        (Right.PUSH, f"anna may not push to prod/team/app. {NO_PUSHES}"),
         (Right.DELETE, "anna may not delete from prod/team/app. Deleting needs the role `admin`."),
         (Right.PROMOTE, "anna may not promote prod/team/app."),
     ],
@@ -133,7 +128,7 @@ def test_who_may_not_push_is_told_what_may_be_pushed_or_what_is_missing() -> Non
     narrow = Rule(frozenset({Right.PUSH}), images=Patterns(["data/x"]))
     for who, repository, way_out in (
         (Principal("anna", (team,)), DEV, "There it pushes data/*, team/docs."),
-        (Principal("anna", (team,)), UAT, "Pushing there needs the right `push`, from a role such as"),
+        (Principal("anna", (team,)), UAT, NO_PUSHES),
         (Principal("anna", (team,), limit=(narrow,)), DEV, "The access token is narrower than its account"),
     ):
         with pytest.raises(Denied) as refused:

@@ -345,8 +345,9 @@ class ManifestNeeded(Refusal):
 
 class MethodUnsupported(Refusal):
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        verb = "is" if len(allowed) == 1 else "are"
         super().__init__(
-            f"{shown(method)} is not answered at this address; {', '.join(allowed)} are.", allowed=list(allowed)
+            f"{shown(method)} is not answered at this address; {', '.join(allowed)} {verb}.", allowed=list(allowed)
         )
         self.allowed = tuple(allowed)
 
