@@ -88,7 +88,7 @@ def test_a_push_to_the_pull_port_names_the_port_that_takes_it(staged: Pierhead) 
     with staged.wire("main") as admin:
         refused = admin.request("DELETE", "/v2/docker-proxy-dockerhub/library/python/manifests/1")
         assert (refused.status, refused.code) == (405, "UNSUPPORTED")
-        assert refused.message.endswith("is a proxy: what it keeps are copies; delete at its upstream.")
+        assert refused.message.endswith("is a proxy: what it keeps of its upstream stays.")
 
 
 def test_a_base_image_asked_of_the_push_port_names_the_pull_port(staged: Pierhead) -> None:

@@ -323,7 +323,7 @@ class DeletionUnsupported(Refusal):
         names = f" ({', '.join(hosted)})" if hosted else ""
         there = f"delete in the repository that holds the image{names}"
         if kind == "proxy":
-            there = "what it keeps are copies; delete at its upstream"
+            there = "what it keeps of its upstream stays"
         super().__init__(f"{repository} is a {kind}: {there}.", repository=repository)
 
 
