@@ -188,6 +188,7 @@ def test_health_needs_no_account(server: Pierhead) -> None:
         (("inspect", "127.0.0.1:8444/hello/pier:1"), {}, "such as hello/pier:1."),
         (("delete", "docker-hosted-dev/a:1@sha256:2"), {}, "Name the tag or the digest, not both: "),
         (("delete", "docker-group/orchestrator/server:1.0.0"), {}, "delete in the repository that holds the image"),
+        (("delete", "docker-proxy-dockerhub/python:3"), {}, "is a proxy: what it keeps of its upstream stays."),
     ],
 )
 def test_a_fault_is_one_line_that_says_what_to_do(

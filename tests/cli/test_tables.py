@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pierhead.cli.gc import said
 from pierhead.cli.tables import Column, Json, Look, ago, clean, digest, duration, human_size, plain, show
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -82,3 +83,18 @@ def test_a_duration_is_told_in_its_largest_unit() -> None:
 
 def test_control_characters_are_shown_and_not_obeyed() -> None:
     assert clean("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"
+
+
+def test_what_nothing_refers_to_is_told_in_sentences_for_one_and_for_several() -> None:
+    none = dict.fromkeys(
+        ("blobs", "bytes", "condemned_blobs", "condemned_bytes", "leased_blobs", "deleted_manifests"), 0
+    )
+    assert said(none) == "Nothing refers to 0 blobs, 0 B."
+    one = {**none, "blobs": 1, "bytes": 5, "condemned_blobs": 1, "condemned_bytes": 5}
+    assert said(one) == "Nothing refers to 1 blob, 5 B; 1 of them, 5 B, is on its way out."
+    more = {**none, "blobs": 3, "bytes": 9, "condemned_blobs": 2, "condemned_bytes": 7}
+    more |= {"deleted_manifests": 1, "deleted_bytes": 4}
+    assert said(more) == (
+        "Nothing refers to 3 blobs, 9 B; 2 of them, 7 B, are on their way out. "
+        "Kept to be brought back: 1 deleted image, 4 B (`pierhead tag deleted`, `tag purge`)."
+    )

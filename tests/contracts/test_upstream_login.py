@@ -233,6 +233,11 @@ async def test_a_token_service_out_of_order_is_down_and_one_that_limits_is_a_lim
         with pytest.raises(UpstreamLimited) as limited:
             await upstream.manifest(NGINX, TAG)
         assert limited.value.retry_after == 17
+    async with client(double.url, answer_seconds=0.5) as upstream:
+        double.play(bad.hang(), "/token")
+        with pytest.raises(Unavailable, match=r"token service \(127.0.0.1\) that does not answer") as caught:
+            await upstream.manifest(NGINX, TAG)
+        assert caught.value.kind == "slow"
 
 
 async def test_a_401_that_says_no_way_in_is_a_bad_answer(double: DishonestUpstream) -> None:

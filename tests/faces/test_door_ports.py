@@ -75,6 +75,31 @@ async def test_draining_closes_idle_connections_at_once_and_answers_what_runs() 
         assert house.port.connections == 0
 
 
+@pytest.mark.parametrize("way", ["new", "kept", "cold"])
+async def test_a_request_that_comes_just_when_the_drain_begins_is_answered(way: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with door(echo, Settings(warm_seconds=0 if way == "cold" else 5)) as house:
+        sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", house.port.port))
+        if way != "new":
+            await loop.sock_sendall(sock, GET % b"/first")
+            assert (await loop.sock_recv(sock, 4096)).startswith(b"HTTP/1.1 200")
+        await until(lambda: house.port.connections == 1, "a connection")
+        if way == "cold":
+            # Behind the look of the loop at its sockets, and before that of the drain at its connections.
+            loop.call_soon(lambda: loop.call_soon(sock.send, GET % b"/late"))
+        draining = loop.create_task(house.port.drain(20))
+        if way != "cold":
+            await asyncio.sleep(0.05)
+            sock.send(GET % b"/late")
+        heard = await asyncio.wait_for(loop.sock_recv(sock, 4096), 10)
+        assert heard.startswith(b"HTTP/1.1 200")
+        assert b"Connection: close" in heard
+        assert await draining == 0
+        sock.close()
+
+
 async def test_draining_cuts_at_its_deadline_what_does_not_end(blob: Path) -> None:
     cancelled = asyncio.Event()
 

@@ -206,16 +206,17 @@ async def test_what_is_kept_is_answered_as_stale_when_the_upstream_is_dead(
 async def test_what_is_not_kept_is_refused_with_the_reason_and_what_is_kept(
     house: House, upstream: DishonestUpstream
 ) -> None:
-    for tag in ("1.25", "1.26"):
+    tags = ("1.25", "sha256-" + "a" * 64, "v1.26")
+    for tag in tags:
         upstream.add_image(NGINX, tag, [tag.encode()])
     proxy = await house.proxy(upstream.url)
-    for tag in ("1.25", "1.26"):
+    for tag in tags:
         await pulled(proxy, NGINX, Tag(tag))
     await upstream.stop()
     with pytest.raises(Unavailable) as raised:
         await proxy.manifest(ANNA, NGINX, Tag("1.27"), head=False)
     assert "does not answer (connection refused)" in raised.value.message
-    assert raised.value.message.endswith("nginx:1.27 is not kept here. Kept: 1.25, 1.26.")
+    assert raised.value.message.endswith("nginx:1.27 is not kept here. Kept: 1.25, v1.26.")
     assert raised.value.kind == "down"
 
 

@@ -24,7 +24,7 @@ class Proxies:
 
     def __init__(self, fills: Fills) -> None:
         self._fills = fills
-        self._kept: dict[RepositoryName, tuple[ProxySettings, UpstreamCredential | None, Proxy]] = {}
+        self._kept: dict[RepositoryName, tuple[tuple[ProxySettings, bytes], UpstreamCredential | None, Proxy]] = {}
         # Those whose place another has, or nobody: what they fetch just now comes to its end.
         self._former: list[Proxy] = []
 
@@ -41,9 +41,10 @@ class Proxies:
     def proxy(
         self, settings: ProxySettings, credential: UpstreamCredential | None, row: RepositoryRow, parts: Parts
     ) -> Proxy:
-        """The one that there is, with new credentials if they changed; a new one if its settings did."""
+        """The one that there is, with new credentials if they changed; a new one if its settings or authorities did."""
         known = self._kept.get(settings.name)
-        if known is not None and known[0] == settings:
+        whole = (settings, b"" if settings.ca is None else settings.ca.read_bytes())
+        if known is not None and known[0] == whole:
             if known[1] != credential:
                 username, password = (
                     ("", "") if credential is None else (credential.username, credential.password.value)
@@ -54,8 +55,8 @@ class Proxies:
             cache = CacheSettings(settings.fresh_for_seconds, settings.absent_for_seconds, settings.library)
             if known is not None:
                 self._former.append(known[2])
-            known = (settings, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
-        self._kept[settings.name] = (settings, credential, known[2])
+            known = (whole, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
+        self._kept[settings.name] = (whole, credential, known[2])
         return known[2]
 
     async def keep_only(self, names: Mapping[RepositoryName, object]) -> None:

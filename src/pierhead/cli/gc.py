@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pierhead.cli.client import Fault, Json
-from pierhead.cli.tables import Column, clean, digest, human_size, moment, plain, show, size
+from pierhead.cli.tables import Column, clean, counted, digest, human_size, moment, plain, show, size
 from pierhead.cli.talk import Talk, talks
 
 _LARGEST = (
@@ -25,7 +25,7 @@ def gc(talk: Talk, dry_run: bool) -> None:
     if talk.as_json:
         talk.print_json(found)
     elif dry_run:
-        print(_said(found))
+        print(said(found))
         if found["largest"]:
             print()
             show(_LARGEST, found["largest"], talk.look, "")
@@ -34,21 +34,22 @@ def gc(talk: Talk, dry_run: bool) -> None:
             print(clean(step))
         if not found["steps"]:
             print("There is nothing to free now.")
-        print(_said(found["left"]))
+        print(said(found["left"]))
     if not dry_run and found["outcome"] == "failed":
         raise Fault(f"It could not go on: {clean(found['reason'])}. It tries again by itself.")
 
 
-def _said(found: Json) -> str:
-    text = f"Nothing refers to {found['blobs']} blobs, {human_size(found['bytes'])}"
-    if found["condemned_blobs"]:
-        text += f"; {found['condemned_blobs']} of them, {human_size(found['condemned_bytes'])}, are on their way out"
+def said(found: Json) -> str:
+    """What would go, what leases keep, and what can still be brought back, in sentences."""
+    text = f"Nothing refers to {counted(found['blobs'], 'blob')}, {human_size(found['bytes'])}"
+    if going := found["condemned_blobs"]:
+        way = "is on its way out" if going == 1 else "are on their way out"
+        text += f"; {going} of them, {human_size(found['condemned_bytes'])}, {way}"
     text += "."
     if found["leased_blobs"]:
         until = moment(found["leased_until"])
         text += f" Leases keep {found['leased_blobs']} more, {human_size(found['leased_bytes'])}, until {until}."
     if found["deleted_manifests"]:
-        many = found["deleted_manifests"]
-        kept = f"{many} deleted image{'' if many == 1 else 's'}, {human_size(found['deleted_bytes'])}"
+        kept = f"{counted(found['deleted_manifests'], 'deleted image')}, {human_size(found['deleted_bytes'])}"
         text += f" Kept to be brought back: {kept} (`pierhead tag deleted`, `tag purge`)."
     return text

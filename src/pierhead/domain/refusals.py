@@ -313,9 +313,10 @@ class WrongPort(Refusal):
 
 class DeletionUnsupported(Refusal):
     def __init__(self, repository: str, kind: str) -> None:
-        super().__init__(
-            f"{repository} is a {kind}: delete in the repository that holds the image.", repository=repository
-        )
+        instead = "delete in the repository that holds the image"
+        if kind == "proxy":
+            instead = "what it keeps of its upstream stays"
+        super().__init__(f"{repository} is a {kind}: {instead}.", repository=repository)
 
 
 class BlobNamedByManifest(Refusal):

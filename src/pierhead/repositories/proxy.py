@@ -53,6 +53,7 @@ _log = logging.getLogger(__name__)
 
 _SECOND: Final = 1_000_000
 _KEPT_SHOWN_MAX: Final = 3
+_KEPT_LOOKED_AT: Final = 20
 # Before a digest that is absent as a blob: who has nothing but a digest asks for a manifest first and then for a blob.
 _BLOB: Final = "blob "
 
@@ -370,8 +371,9 @@ class Proxy:
         self, failure: Unavailable | UpstreamLimited, name: ImageName, reference: Reference
     ) -> Unavailable | UpstreamLimited:
         sentence = f"{self._said(name, reference)} is not kept here."
-        if kept := await self._lookups.tags(self._members, name, "", _KEPT_SHOWN_MAX):
-            sentence += f" Kept: {', '.join(kept)}."
+        kept = await self._lookups.tags(self._members, name, "", _KEPT_LOOKED_AT) or ()
+        if shown := [tag for tag in kept if not tag.is_fallback][:_KEPT_SHOWN_MAX]:
+            sentence += f" Kept: {', '.join(shown)}."
         if isinstance(failure, UpstreamLimited):
             return UpstreamLimited(self.upstream.name, failure.retry_after, f"{sentence} {failure.said}".strip())
         return Unavailable(f"{failure.message} {sentence}", kind=failure.kind, retry_after=failure.retry_after)

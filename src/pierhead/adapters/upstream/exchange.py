@@ -16,6 +16,7 @@ from pierhead.adapters.upstream.quota import Quota, parse_retry_after
 from pierhead.adapters.upstream.redirects import Places, followed, origin
 from pierhead.adapters.upstream.troubles import Trouble, bad, slow, status_trouble, trouble_of
 from pierhead.domain import limits
+from pierhead.domain.refusals import shown
 from pierhead.ports.clock import Clock, Entropy
 from pierhead.ports.upstream import Absent, UpstreamSettings
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SHORT_BYTES_MAX: Final = 64 * 1024
+_OF_ANSWER: Final = 0.8
 
 
 class Question(Struct, frozen=True):
@@ -204,9 +206,12 @@ class Exchange:
                 raise bad("its token service answers without end")
             return TokenAnswer(response.status, body)
 
-        seconds = self._settings.answer_seconds
+        # A little less than whoever asks waits, so that it is said which of the two is silent.
+        seconds = self._settings.answer_seconds * _OF_ANSWER
         try:
             async with asyncio.timeout(seconds):
                 return await self._repeated(once, limits.UPSTREAM_TRIES_MAX)
         except TimeoutError:
-            raise slow(seconds) from None
+            trouble = slow(seconds)
+            trouble.tail = f"has a token service ({shown(url.host or '')}) that {trouble.tail}"
+            raise trouble from None

@@ -9,7 +9,8 @@ class Settings(Struct, frozen=True):
     A connection that says nothing, or does not finish the head of its first request, is closed after
     ``head_seconds``; a kept one after ``idle_seconds``. While a handler waits for the body, silence of
     ``body_idle_seconds``, or less than ``pace_bytes`` per second over ``pace_seconds``, ends it with 408. A reader
-    that takes less than ``pace_bytes`` per second over ``stall_seconds`` is cut.
+    that takes less than ``pace_bytes`` per second over ``stall_seconds`` is cut. At the end of a port, a connection
+    that was opened or answered within ``warm_seconds`` is not idle yet.
     """
 
     head_seconds: float = 10.0
@@ -19,6 +20,7 @@ class Settings(Struct, frozen=True):
     pace_bytes: int = 1024
     stall_seconds: float = 60.0
     linger_seconds: float = 1.0
+    warm_seconds: float = 0.25
     linger_bytes: int = 64 << 10
     target_bytes: int = 8190
     field_bytes: int = 16380

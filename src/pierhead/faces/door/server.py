@@ -323,8 +323,8 @@ class Port:
         return sock
 
     async def drain(self, seconds: float = 30.0) -> int:
-        """Stop: refuse new connections, close idle ones at once, let running requests finish, and cut what is still
-        there after ``seconds``. Returns the number of connections that were cut."""
+        """Stop: refuse new connections, close idle ones at once, let running requests and those that are about to
+        come finish, and cut what is still there after ``seconds``. Returns the number of connections that were cut."""
         door, listener = self._door, self._listener
         if door is None or listener is None:
             return 0

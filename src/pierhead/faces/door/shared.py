@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from fcntl import ioctl
 from logging import Logger
-from termios import TIOCOUTQ
+from termios import FIONREAD, TIOCOUTQ
 from traceback import format_tb
 from typing import Final, cast
 
@@ -79,8 +79,17 @@ def address(name: object) -> tuple[str, int]:
 
 def unsent(sock: socket.socket) -> int:
     """Bytes that the kernel holds for the other end of a connection; 0 for one that has ended."""
+    return _held(sock, TIOCOUTQ)
+
+
+def unread(sock: socket.socket) -> int:
+    """Bytes that have come from the other end and that nobody has read; 0 for a connection that has ended."""
+    return _held(sock, FIONREAD)
+
+
+def _held(sock: socket.socket, queue: int) -> int:
     try:
-        (count,) = struct.unpack("i", ioctl(sock.fileno(), TIOCOUTQ, b"\0\0\0\0"))
+        (count,) = struct.unpack("i", ioctl(sock.fileno(), queue, b"\0\0\0\0"))
     except OSError:
         return 0
     return int(count)

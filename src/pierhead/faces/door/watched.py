@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from pierhead.faces.door import heads
 from pierhead.faces.door.anew import head_bounds, request_parser
 from pierhead.faces.door.ask import Answer, Ask, Pace
-from pierhead.faces.door.shared import Shared, address, unsent
+from pierhead.faces.door.shared import Shared, address, unread, unsent
 from pierhead.faces.door.tap import ZEROS, Tap
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -109,8 +109,10 @@ class Watched(web.RequestHandler):
 
     @property
     def resting(self) -> bool:
-        """Whether no request is being handled, and none has just arrived."""
-        return self._looking and not self._busy
+        """Whether no request is being handled, has arrived unread, or is about to: who was just here asks again."""
+        if self._busy or not self._looking or monotonic() - self._since < self.shared.settings.warm_seconds:
+            return False
+        return self._socket is None or not unread(self._socket)
 
     @property
     def open(self) -> bool:
