@@ -62,6 +62,15 @@ def test_a_log_for_programs_is_told_in_their_form_that_it_is_ready(start_pierhea
 def test_a_password_file_that_is_not_there_is_not_read_from(start_pierhead: StartPierhead) -> None:
     server = start_pierhead()
     server.stop()
+    config = house()
+    config["accounts"]["admin"] = {"password_env": "ADMIN_OF_THE_FILE", "roles": ["admin"]}
+    server.write_config(config)
+    shown = len(server.log)
+    server.start()
+    server.wait_for_log("The account admin has the password that the configuration gives it.")
+    assert "admin.password" not in server.log[shown:]
+    server.stop()
+    server.write_config(house())
     (server.data / "admin.password").unlink()
     shown = len(server.log)
     server.start()

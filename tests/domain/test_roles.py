@@ -106,6 +106,7 @@ def test_a_rule_is_said_in_words(rule: Rule, words: str) -> None:
         ("Anna@x.org", True, False),
         ("system-anna", True, True),
         ("anonymous", False, True),
+        ("pierhead", False, True),
         ("system:anna", False, False),
         ("scanner-a b", False, False),
         ("", False, False),

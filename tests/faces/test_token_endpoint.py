@@ -214,6 +214,14 @@ def test_a_form_is_bounded_and_has_to_be_text(server: Pierhead) -> None:
             assert refused.headers["Allow"] == "GET, POST"
 
 
+def test_who_comes_without_a_login_is_told_where_to_log_in(server: Pierhead) -> None:
+    for port in PORTS:
+        with server.wire(port, "") as nobody:
+            for target in ("/v2/", "/token?scope=repository:team/app:pull"):
+                refused = nobody.request("GET", target).expect(401)
+                assert refused.message == f"Log in first: `docker login {server.address(port)}`."
+
+
 def test_no_token_is_got_with_a_token(deploy: Bearer) -> None:
     """Or one that was taken could be renewed for ever."""
     deploy.take("repository:team/app:pull")

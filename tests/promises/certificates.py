@@ -38,6 +38,13 @@ class Certificates:
         """The key `tls` of a configuration."""
         return {"certificate": str(self.certificate), "key": str(self.key)}
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For a server of the test's own."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
     def served(self, port: int) -> bytes:
         """The certificate that a new handshake is answered with, checked against the authority (DER)."""
         context = ssl.create_default_context(cafile=str(self.ca))

@@ -190,6 +190,8 @@ def test_the_commands_say_it_to_people_and_to_programs(server: Pierhead) -> None
     assert (code, err.count("\n")) == (1, 1)
     code, out, _ = server.run_command("promotions", number)
     assert (code, "approved   ben" in out) == (0, True)
+    code, out, err = server.run_command("promotions", "--state", "expired", "--image", name)
+    assert (code, out, err) == (0, "", "No promotion fits.\n")
 
 
 def test_a_command_waits_until_it_is_decided(server: Pierhead) -> None:

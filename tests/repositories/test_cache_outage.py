@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from tests.faults.dishonest_upstream import DishonestUpstream
 from tests.peers.fixtures import StartRegistry
 from tests.peers.images import Image, image, index, random_bytes, random_layer
 from tests.peers.wire import Wire
+from tests.promises.certificates import Certificates
 from tests.repositories.house import ANNA, LATEST, NGINX, House, pulled, read, until
 
 BASE = ImageName("library/base")
@@ -118,4 +120,39 @@ async def test_a_fetch_comes_to_its_end_though_the_file_has_no_such_proxy_any_mo
     await until(lambda: not proxy.asks, "nothing is asked any more")
     await proxies.keep_only({})
     assert proxies._former == []
+    await proxies.close()
+
+
+async def test_authorities_that_were_renewed_hold_when_the_file_is_read_again(house: House, tmp_path: Path) -> None:
+    old, new = (Certificates(tmp_path / which) for which in ("old", "new"))
+    name, proxies = RepositoryName("p"), Proxies(house.fills)
+    row = await house.store.write(lambda tx: tx.repositories.ensure(name, "proxy", WritePolicy.DENY))
+    async with DishonestUpstream(tls=new.context) as upstream:
+        upstream.add_image(NGINX, "latest", [b"layer"])
+        settings = ProxySettings(name=name, upstream=upstream.url, ca=old.ca)
+        before = proxies.proxy(settings, None, row, house.parts)
+        with pytest.raises(Unavailable, match="certificate not accepted"):
+            await pulled(before, NGINX)
+        assert proxies.proxy(settings, None, row, house.parts) is before
+        old.ca.write_bytes(new.ca.read_bytes())
+        await pulled(proxies.proxy(settings, None, row, house.parts), NGINX)
+    await proxies.close()
+
+
+async def test_nobody_who_pulls_is_the_trial_of_a_server_that_probes_in_the_background(
+    house: House, upstream: DishonestUpstream
+) -> None:
+    await upstream.stop()
+    name, proxies = RepositoryName("p"), Proxies(house.fills)
+    row = await house.store.write(lambda tx: tx.repositories.ensure(name, "proxy", WritePolicy.DENY))
+    proxy = proxies.proxy(ProxySettings(name=name, upstream=upstream.url), None, row, house.parts)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await pulled(proxy, NGINX)
+    house.clock.shift += 4
+    asked = proxy.upstream.state()
+    assert (asked.next_probe_at or 0) < house.clock.now()
+    with pytest.raises(Unavailable, match="does not answer since"):
+        await pulled(proxy, NGINX)
+    assert proxy.upstream.state().requests == asked.requests
     await proxies.close()

@@ -297,6 +297,8 @@ def account_name(value: str) -> str:
     """A name that can stand before the colon of Basic authentication (RFC 7617)."""
     if value == "anonymous":
         raise Wrong("is no account: `anonymous: none` says what may be done without one.")
+    if value == "pierhead":
+        raise Wrong("is what the record of events calls the program itself. Give the account another name.")
     if not roles.is_account_name(value):
         raise Wrong(f"cannot be an account: {roles.ACCOUNT_GRAMMAR}.")
     return value

@@ -16,6 +16,8 @@ from pierhead.repositories.fill import Fills
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import CacheSettings, Proxy
 
+# The background looks every second or so which upstream is to be probed (jobs/refresh_cache).
+_PROBE_AWAITED_SECONDS = 20.0
 _ANSWER_SECONDS_MAX = limits.UPSTREAM_ANSWER_SECONDS_MAX - 0.5
 
 
@@ -24,7 +26,7 @@ class Proxies:
 
     def __init__(self, fills: Fills) -> None:
         self._fills = fills
-        self._kept: dict[RepositoryName, tuple[ProxySettings, UpstreamCredential | None, Proxy]] = {}
+        self._kept: dict[RepositoryName, tuple[tuple[ProxySettings, bytes], UpstreamCredential | None, Proxy]] = {}
         # Those whose place another has, or nobody: what they fetch just now comes to its end.
         self._former: list[Proxy] = []
 
@@ -41,9 +43,10 @@ class Proxies:
     def proxy(
         self, settings: ProxySettings, credential: UpstreamCredential | None, row: RepositoryRow, parts: Parts
     ) -> Proxy:
-        """The one that there is, with new credentials if they changed; a new one if its settings did."""
+        """The one that there is, with new credentials if they changed; a new one if its settings or authorities did."""
         known = self._kept.get(settings.name)
-        if known is not None and known[0] == settings:
+        whole = (settings, b"" if settings.ca is None else settings.ca.read_bytes())
+        if known is not None and known[0] == whole:
             if known[1] != credential:
                 username, password = (
                     ("", "") if credential is None else (credential.username, credential.password.value)
@@ -54,8 +57,8 @@ class Proxies:
             cache = CacheSettings(settings.fresh_for_seconds, settings.absent_for_seconds, settings.library)
             if known is not None:
                 self._former.append(known[2])
-            known = (settings, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
-        self._kept[settings.name] = (settings, credential, known[2])
+            known = (whole, credential, Proxy(settings.name, row.id, upstream, self._fills, parts, cache))
+        self._kept[settings.name] = (whole, credential, known[2])
         return known[2]
 
     async def keep_only(self, names: Mapping[RepositoryName, object]) -> None:
@@ -87,4 +90,5 @@ def _upstream(settings: ProxySettings, credential: UpstreamCredential | None) ->
         connect_seconds=settings.connect_timeout_seconds,
         answer_seconds=min(settings.timeout_seconds, _ANSWER_SECONDS_MAX),
         stall_seconds=settings.stall_timeout_seconds,
+        probe_awaited_seconds=_PROBE_AWAITED_SECONDS,
     )

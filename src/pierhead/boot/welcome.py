@@ -10,6 +10,7 @@ from pierhead.boot.first_start import PASSWORD_FILE
 from pierhead.boot.settings import GroupSettings, HostedSettings, Settings
 from pierhead.faces.web.visit import Guide
 
+_ADMIN = "admin"
 _IMAGE = "hello/pier:1"
 
 
@@ -19,7 +20,10 @@ def welcome(settings: Settings) -> str:
     password = _shown(file)
     lines = ["", f"Pierhead {__version__} is ready at {settings.external_url}", ""]
     lines += [f"  {what:<10} {where}" for what, where in _addresses(settings)]
-    if file.exists():
+    if _ADMIN in settings.accounts:
+        lines += ["", "The account admin has the password that the configuration gives it."]
+        commands = _commands(settings, "")
+    elif file.exists():
         lines += ["", f"The first password, of the account admin:  cat {password}"]
         commands = _commands(settings, f" --password-stdin < {password}")
     else:  # it was restored from a backup, or the file was put away

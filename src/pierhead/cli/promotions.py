@@ -46,7 +46,8 @@ def promotions(
         _show(talk, talk.client.get("promotions", number))
         return
     given = {"state": state or "", "image": image or "", "to": to or ""}
-    talk.list(talk.client.pages("promotions", most=limit, **given), _COLUMNS, "Nothing was promoted yet.")
+    empty = "No promotion fits." if any(given.values()) else "Nothing was promoted yet."
+    talk.list(talk.client.pages("promotions", most=limit, **given), _COLUMNS, empty)
 
 
 @click.command()

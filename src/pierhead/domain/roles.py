@@ -11,9 +11,11 @@ from pierhead.domain.access import Right, Rule, Rules
 from pierhead.domain.patterns import VERSION, Patterns, TagPatterns
 from pierhead.domain.refusals_accounts import BodyInvalid
 
-ACCOUNT_GRAMMAR: Final = "1 to 128 letters, digits and . _ - @ +, the first a letter or digit"
+ACCOUNT_GRAMMAR: Final = "1 to 128 letters, digits and . _ - @ +, the first a letter or digit; no `pierhead`"
 ROLE_GRAMMAR: Final = "up to 64 lower-case letters and digits, with . _ or - between them"
 
+# Nobody, and what the record calls the program itself.
+_NO_ACCOUNTS: Final = ("anonymous", "pierhead")
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _ROLE: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _PATTERN: Final = re.compile(r"[a-z0-9._/*-]{1,255}")
@@ -23,8 +25,9 @@ _LISTS: Final = ("rights", "repositories", "images", "tags")
 
 
 def is_account_name(text: str) -> bool:
-    """Whether ``text`` can stand before the colon of Basic authentication (RFC 7617); `anonymous` is nobody."""
-    return text != "anonymous" and _ACCOUNT.fullmatch(text) is not None
+    """Whether ``text`` can stand before the colon of Basic authentication (RFC 7617); `anonymous` is nobody, and
+    `pierhead` the program itself in the record of events."""
+    return text not in _NO_ACCOUNTS and _ACCOUNT.fullmatch(text) is not None
 
 
 def is_role_name(text: str) -> bool:

@@ -28,6 +28,10 @@ class Challenger:
         self._realm = realm
         self._service = service
 
+    def addressed(self, ask: Ask, refusal: Refusal) -> Refusal:
+        """See ``Realm.addressed``."""
+        return self._realm.addressed(ask, refusal)
+
     def headers(self, ask: Ask, refusal: Refusal, by_token: bool) -> list[tuple[str, str]]:
         """The challenges that go with a refusal, none for most. ``by_token``: the request came with a bearer token."""
         match refusal:
