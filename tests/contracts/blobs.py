@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -123,21 +124,14 @@ class BlobStoreContract:
         assert fetch(store, landed) == body
 
     @pytest.mark.parametrize("size", [SMALL - 1, SMALL + 1])
-    async def test_an_upload_that_landed_is_held_until_its_writer_lets_go(
-        self, store: BlobStore, another: Another, size: int
-    ) -> None:
-        elsewhere = await another()
+    async def test_a_landed_upload_is_held_until_its_writer_lets_go(self, another: Another, size: int) -> None:
+        store, elsewhere = await another(), await another()
         incoming = await store.begin(upload_id(1), "sha256")
         await incoming.append([pattern(size)])
-        await incoming.keep()
-        incoming = await store.resume(upload_id(1), "sha256")
         landed = await incoming.land(await incoming.digest("sha256"))
-        for other in (store, elsewhere):
-            for expected in (None, 0, SMALL + 1):
-                with pytest.raises(UploadBusy):
-                    await other.begin(upload_id(1), "sha256", expected)
+        for other, expected in itertools.product((store, elsewhere), (None, 0, SMALL + 1)):
             with pytest.raises(UploadBusy):
-                await other.drop(upload_id(1))
+                await other.begin(upload_id(1), "sha256", expected)
         await incoming.discard()
         await incoming.discard()
         assert await kept(store) == {}
