@@ -260,6 +260,21 @@ def test_closed_standard_streams_are_not_taken_by_files_that_are_opened_later(tm
     assert (tmp_path / "seen").read_text() == "/dev/null /dev/null /dev/null"
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("PIERHEAD_USER=$'\\xff' pierhead status", "has to be UTF-8"),
+        ("PIERHEAD_PASSWORD=$'\\xff' pierhead status", "has to be UTF-8"),
+        ("pierhead tags $'\\xff'", "is not UTF-8"),
+        ("pierhead promotions --image $'\\xff'", "is not UTF-8"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_on_one_line(server: Pierhead, line: str, words: str) -> None:
+    ended, err = in_a_shell(server, line, "")
+    assert (ended, err.count("\n")) == (1, 1), err
+    assert words in err
+
+
 def in_a_shell(server: Pierhead, line: str, unbuffered: str) -> tuple[int, str]:
     """The exit code of ``line``, and what it says on standard error."""
     known = {"PIERHEAD_USER": "admin", "PIERHEAD_PASSWORD": server.admin_password, "PYTHONUNBUFFERED": unbuffered}

@@ -57,8 +57,11 @@ class Client:
         self.password = password
         self._headers = {"Accept": "application/json", "User-Agent": "pierhead"}
         if user:
-            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+            try:
+                login = f"{user}:{password or ''}".encode()
+            except UnicodeEncodeError:
+                raise Fault("What PIERHEAD_USER and PIERHEAD_PASSWORD hold has to be UTF-8, and is not.") from None
+            self._headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
         self._connection: http.client.HTTPConnection = (
             http.client.HTTPSConnection(parts.hostname, port, timeout=_SECONDS, context=ssl.create_default_context())
             if parts.scheme == "https"
@@ -207,8 +210,11 @@ class Client:
 
 
 def _target(path: tuple[str, ...], query: Mapping[str, str]) -> str:
-    target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
-    return target + "?" + urlencode(query) if query else target
+    try:
+        target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
+        return target + "?" + urlencode(query) if query else target
+    except UnicodeEncodeError:
+        raise Fault("A name on the command line is not UTF-8: look at how it is written, and at LC_ALL.") from None
 
 
 @contextmanager
