@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pierhead.domain.access import ALL_RIGHTS, Grant, Principal, Right, Rule, require, rules_of
 from pierhead.domain.names import ImageName, RepositoryName
+from pierhead.domain.patterns import Patterns
 from pierhead.domain.refusals import Denied
 
 DEV, UAT, PROD, OTHER = (RepositoryName(name) for name in ("dev", "uat", "prod", "other"))
@@ -16,6 +17,7 @@ LATER = (UAT, PROD)
 IMAGE = ImageName("team/app")
 NONE: tuple[RepositoryName, ...] = ()
 ALL = REPOSITORIES
+NO_PUSHES = "Pushing there needs the right `push`, from a role such as `publisher` or a rule under `trust`."
 
 # What each built-in role may do where, with the stages dev, uat, prod. Whatever is not listed is refused.
 TABLE: dict[str, dict[Right, tuple[RepositoryName, ...]]] = {
@@ -109,7 +111,7 @@ def test_admin_holds_every_right_that_there_is() -> None:
     ("right", "sentence"),
     [
         (Right.PULL, "anna may not pull from prod/team/app."),
-        (Right.PUSH, "anna may not push to prod/team/app."),
+        (Right.PUSH, f"anna may not push to prod/team/app. {NO_PUSHES}"),
         (Right.DELETE, "anna may not delete from prod/team/app. Deleting needs the role `admin`."),
         (Right.PROMOTE, "anna may not promote prod/team/app."),
     ],
@@ -119,6 +121,19 @@ def test_a_refusal_says_who_may_not_do_what_where(right: Right, sentence: str) -
         require(Principal("anna", ()), right, PROD, IMAGE)
     assert refused.value.message == sentence
     assert refused.value.detail["account"] == "anna"
+
+
+def test_who_may_not_push_is_told_what_may_be_pushed_or_what_is_missing() -> None:
+    team = Rule(frozenset({Right.PUSH}), repositories=Patterns(["dev"]), images=Patterns(["data/*", "team/docs"]))
+    narrow = Rule(frozenset({Right.PUSH}), images=Patterns(["data/x"]))
+    for who, repository, way_out in (
+        (Principal("anna", (team,)), DEV, "There it pushes data/*, team/docs."),
+        (Principal("anna", (team,)), UAT, NO_PUSHES),
+        (Principal("anna", (team,), limit=(narrow,)), DEV, "The access token is narrower than its account"),
+    ):
+        with pytest.raises(Denied) as refused:
+            require(who, Right.PUSH, repository, IMAGE)
+        assert refused.value.message.startswith(f"anna may not push to {repository}/team/app. {way_out}")
 
 
 def test_a_grant_and_a_principal_cannot_be_changed_afterwards() -> None:

@@ -101,6 +101,15 @@ def test_the_scope_is_what_the_request_needs_in_the_clients_own_words(method: st
     assert scope_of(method, target) == wanted
 
 
+def test_who_has_not_logged_in_is_told_where() -> None:
+    challenger = Challenger(Realm("https://registry.example", TRUST), "pierhead-1")
+    ask = request(NAMED, ("Host", "registry.example:8443"))
+    told = challenger.addressed(ask, NotAuthenticated())
+    assert (type(told), told.message) == (NotAuthenticated, "Log in first: `docker login registry.example:8443`.")
+    for other in (NotAuthenticated("Name or password is wrong."), ImageUnknown("a", "dev")):
+        assert challenger.addressed(ask, other) is other
+
+
 def test_what_is_refused_for_other_reasons_is_no_challenge() -> None:
     challenger = Challenger(Realm("https://registry.example", TRUST), "pierhead-1")
     ask = request(NAMED, ("Host", "registry.example:8443"))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pierhead.domain import refusals
-from pierhead.domain.refusals import Refusal, Unavailable
+from pierhead.domain import refusals, refusals_tags
+from pierhead.domain.refusals import MethodUnsupported, Refusal, RouteUnknown, Unavailable
 from pierhead.faces.v2.errors import TABLE, quoted, unavailable
+from pierhead.faces.v2.route import parse
 
 # OCI distribution specification, "Error Codes"; UNAVAILABLE is distribution's own and stands on 5xx only.
 SPECIFIED = {
@@ -31,7 +32,7 @@ SPECIFIED = {
 
 
 def all_refusals() -> Iterator[type[Refusal]]:
-    for _, one in inspect.getmembers(refusals, inspect.isclass):
+    for _, one in [found for home in (refusals, refusals_tags) for found in inspect.getmembers(home, inspect.isclass)]:
         if issubclass(one, Refusal) and one is not Refusal:
             yield one
 
@@ -53,6 +54,14 @@ def test_trouble_outside_is_5xx_with_its_reason_in_the_warning_too(kind: str, st
     assert headers["Retry-After"] == "7"
     assert headers["Warning"] == "199 - \"Docker Hub says 'no'.\""
     assert b'"UNAVAILABLE"' in bytes(answer.body)
+
+
+def test_an_address_that_is_none_and_a_wrong_method_are_told_what_there_is() -> None:
+    for target in ("/v2/a/tags/", "/v2/_catalog/", "/v2/app/latest", "/v2/app"):
+        with pytest.raises(RouteUnknown, match="Behind an image's name stands /manifests/TAG, "):
+            parse(target)
+    assert MethodUnsupported("GET", ["POST"]).message == "GET is not answered at this address; POST is."
+    assert MethodUnsupported("PUT", ["GET", "HEAD"]).message == "PUT is not answered at this address; GET, HEAD are."
 
 
 def test_what_stands_in_a_header_is_plain_and_bounded() -> None:

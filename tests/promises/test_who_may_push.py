@@ -44,7 +44,10 @@ def test_who_does_not_push_is_told_so_everywhere(account: str, staged: Pierhead)
         for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/1")):
             refused = wire.request(method, f"/v2/orchestrator/server/{path}", image().manifest.data)
             assert (refused.status, refused.code) == (403, "DENIED")
-            assert refused.message.startswith(f"{account} may not push to docker-hosted-dev/orchestrator/server.")
+            assert refused.message == (
+                f"{account} may not push to docker-hosted-dev/orchestrator/server. "
+                "Pushing there needs the right `push`, from a role such as `publisher` or a rule under `trust`."
+            )
 
 
 @pytest.mark.parametrize("account", ["svc-orchestrator", "svc-deploy", "svc-promoter", "svc-auditor"])
@@ -78,6 +81,14 @@ def test_a_push_to_the_pull_port_names_the_port_that_takes_it(staged: Pierhead) 
     with staged.wire("docker-group") as admin:
         refused = admin.request("DELETE", "/v2/orchestrator/server/manifests/1")
         assert (refused.status, refused.code) == (405, "UNSUPPORTED")
+        members = "docker-hosted-prod, docker-hosted-uat, docker-hosted-dev"
+        assert refused.message == (
+            f"docker-group is a group: delete in the repository that holds the image ({members})."
+        )
+    with staged.wire("main") as admin:
+        refused = admin.request("DELETE", "/v2/docker-proxy-dockerhub/library/python/manifests/1")
+        assert (refused.status, refused.code) == (405, "UNSUPPORTED")
+        assert refused.message.endswith("is a proxy: what it keeps of its upstream stays.")
 
 
 def test_a_base_image_asked_of_the_push_port_names_the_pull_port(staged: Pierhead) -> None:
@@ -90,6 +101,9 @@ def test_a_base_image_asked_of_the_push_port_names_the_pull_port(staged: Pierhea
         )
         reserved = wire.get_manifest("orchestrator/nothing", "1").expect(404)
         assert reserved.message == "orchestrator/nothing:1 is not in docker-hosted-dev."
+    with staged.wire("docker-hosted-dev", "svc-auditor") as wire:  # who pulls nothing there either
+        missing = wire.get_manifest("python", "3.12-slim").expect(404)
+        assert missing.message == "python:3.12-slim is not in docker-hosted-dev."
 
 
 def test_row_9_and_136_a_proxy_takes_no_push_and_names_who_does(staged: Pierhead) -> None:

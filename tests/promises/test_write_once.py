@@ -167,7 +167,7 @@ def test_row_116_a_repository_of_policy_deny_deletes_nothing(server: Pierhead) -
         for path in ("manifests/1.0", f"manifests/{digest}", f"blobs/{digest}"):
             refused = admin.request("DELETE", f"/v2/any/image/{path}")
             assert (refused.status, refused.code) == (405, "UNSUPPORTED"), path
-            assert "write policy is DENY" in refused.message
+            assert "write policy is DENY (`repositories.shut.write_policy` in the config file)." in refused.message
         for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/1.0")):
             refused = admin.request(method, f"/v2/any/image/{path}", image().manifest.data)
             assert (refused.status, refused.code) == (403, "DENIED")

@@ -75,7 +75,7 @@ class Explainer:
         subject, first = self._subject(question)
         if question.disabled:
             return _disabled(question, first)
-        hint = "" if reference is None else self._table.pull_hint(entry, image, reference)
+        hint = "" if reference is None else self._table.pull_hint(entry, question.who, image, reference)
         facts = explain.PullFacts(
             entry.name,
             image,

@@ -19,5 +19,5 @@ async def pull_manifest(
     if isinstance(found, Found):
         table.pulls.note(found.member, image, found.manifest.digest, reference)
     elif isinstance(found, Missing):
-        raise ManifestUnknown(image, reference, entry.name, table.pull_hint(entry, image, reference))
+        raise ManifestUnknown(image, reference, entry.name, table.pull_hint(entry, who, image, reference))
     return found

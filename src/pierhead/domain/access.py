@@ -155,6 +155,7 @@ _RIGHTS_OF_ROLE: Final = {
 }
 BUILT_IN_ROLES: Final = tuple(_RIGHTS_OF_ROLE)
 
+_IMAGES_SHOWN_MAX: Final = 10
 _VERBS: Final = {Right.PUSH: "push to", Right.DELETE: "delete from", Right.PULL: "pull from"}
 
 
@@ -188,10 +189,25 @@ def require(principal: Principal, right: Right, repository: RepositoryName, imag
         return Grant(principal, right, repository, image)
     if principal.lacks_scope(right, repository, image):
         raise ScopeMissing(right.value)
-    hint = "Deleting needs the role `admin`." if right is Right.DELETE else ""
-    if principal.name == ANONYMOUS:
-        hint = "Log in first: `docker login` with this host and port."
+    hint = _way_out(principal, right, repository)
     raise Denied(principal.name, _VERBS.get(right, right.value), f"{repository}/{image}", hint)
+
+
+def _way_out(principal: Principal, right: Right, repository: RepositoryName) -> str:
+    if principal.name == ANONYMOUS:
+        return "Log in first: `docker login` with this host and port."
+    if right is Right.DELETE:
+        return "Deleting needs the role `admin`."
+    if right is not Right.PUSH:
+        return ""
+    pushing = [rule for rule in principal.rules if right in rule.rights and rule.covers(repository)]
+    if pushing and principal.limit is None:
+        images = sorted({text for rule in pushing for text in rule.images.texts})
+        more = ", …" if len(images) > _IMAGES_SHOWN_MAX else ""
+        return f"There it pushes {', '.join(images[:_IMAGES_SHOWN_MAX])}{more}."
+    if pushing:
+        return "The access token is narrower than its account: `pierhead whoami` shows what it may."
+    return "Pushing there needs the right `push`, from a role such as `publisher` or a rule under `trust`."
 
 
 def require_tags(grant: Grant, tags: Iterable[Tag]) -> None:

@@ -239,11 +239,14 @@ class UpstreamLimited(Refusal):
 
 
 class NotAuthenticated(Refusal):
-    """``bad_token``: a bearer token came that does not hold."""
+    """``bad_token``: a bearer token came that does not hold. ``here`` is the host and port to log in to, where the face
+    knows it."""
 
-    def __init__(self, why: str = "", *, bad_token: bool = False) -> None:
-        super().__init__(why or "Log in first: `docker login` with this host and port.")
+    def __init__(self, why: str = "", *, bad_token: bool = False, here: str = "") -> None:
+        login = f"`docker login {here}`" if here else "`docker login` with this host and port"
+        super().__init__(why or f"Log in first: {login}.")
         self.bad_token = bad_token
+        self.nothing_came = not why
 
 
 class ScopeMissing(Refusal):
@@ -296,7 +299,9 @@ class StageFilledByPromotion(Refusal):
 class RepositoryReadOnly(Refusal):
     def __init__(self, repository: str) -> None:
         super().__init__(
-            f"{repository} takes no push and no deletion: its write policy is DENY.", repository=repository
+            f"{repository} takes no push and no deletion: its write policy is DENY "
+            f"(`repositories.{repository}.write_policy` in the config file).",
+            repository=repository,
         )
 
 
@@ -312,11 +317,14 @@ class WrongPort(Refusal):
 
 
 class DeletionUnsupported(Refusal):
-    def __init__(self, repository: str, kind: str) -> None:
-        instead = "delete in the repository that holds the image"
+    """``hosted`` are the hosted members of a group; none for a proxy."""
+
+    def __init__(self, repository: str, kind: str, hosted: Sequence[str]) -> None:
+        names = f" ({', '.join(hosted)})" if hosted else ""
+        there = f"delete in the repository that holds the image{names}"
         if kind == "proxy":
-            instead = "what it keeps of its upstream stays"
-        super().__init__(f"{repository} is a {kind}: {instead}.", repository=repository)
+            there = "what it keeps of its upstream stays"
+        super().__init__(f"{repository} is a {kind}: {there}.", repository=repository)
 
 
 class BlobNamedByManifest(Refusal):
@@ -337,8 +345,9 @@ class ManifestNeeded(Refusal):
 
 class MethodUnsupported(Refusal):
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        verb = "is" if len(allowed) == 1 else "are"
         super().__init__(
-            f"{shown(method)} is not answered at this address; {', '.join(allowed)} are.", allowed=list(allowed)
+            f"{shown(method)} is not answered at this address; {', '.join(allowed)} {verb}.", allowed=list(allowed)
         )
         self.allowed = tuple(allowed)
 

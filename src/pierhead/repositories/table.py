@@ -163,8 +163,9 @@ class Table:
         found = self.naming.judge(target.name, image)
         return None if found is None else found.told_to(who, target.name, Right.PUSH)
 
-    def pull_hint(self, entry: Entry, image: ImageName, reference: Reference) -> str:
-        """For what a push port does not have: where base images come from. No upstream is asked for this sentence."""
+    def pull_hint(self, entry: Entry, who: Principal, image: ImageName, reference: Reference) -> str:
+        """For what a push port does not have: where base images come from, if the account may have them there. No
+        upstream is asked for this sentence."""
         naming = self.naming.judge(entry.name, image)
         if entry.kind != "hosted" or (naming is not None and naming.refuses):
             return ""  # a name that the house refuses is one of its own, misspelt
@@ -172,7 +173,8 @@ class Table:
             if group.kind != "group" or group.external is None:
                 continue
             below = self._below(group)
-            if entry not in below or not any(member.kind == "proxy" for member in below):
+            proxies = [member.repository for member in below if isinstance(member.repository, Proxy)]
+            if entry not in below or not any(who.may_ask(Right.PULL, p.name, p.judged(image)) for p in proxies):
                 continue
             if any(g.reserve.holds(image) for g in (group, *below) if g.kind == "group"):
                 continue

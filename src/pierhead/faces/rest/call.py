@@ -178,7 +178,8 @@ class Call(Struct, frozen=True):
         """Raises Denied, DeletionUnsupported for a group or a proxy."""
         entry = self.entry()
         if not isinstance(entry.repository, Hosted):
-            raise DeletionUnsupported(entry.name, entry.kind)
+            hosted = [one.name for one in self.table.hosted_below(entry, self.who, self.image())]
+            raise DeletionUnsupported(entry.name, entry.kind, hosted)
         return entry.repository, require(self.who, Right.DELETE, entry.name, self.image())
 
     def for_push(self, reference: str) -> tuple[Hosted, Grant]:

@@ -92,7 +92,8 @@ class V2:
         try:
             who = await self.guard.principal(ask, tokens=True)
             return await self._answer(ask, who)
-        except Refusal as refusal:
+        except Refusal as found:
+            refusal = self.challenger.addressed(ask, found)
             ask.note["refused"] = type(refusal).__name__
             if isinstance(refusal, UpstreamLimited):
                 ask.note["unavailable"] = refusal.message  # an outage, to those who look for one in the log

@@ -76,7 +76,8 @@ class Asked(Struct):
     def for_deletion(self) -> tuple[Hosted, Grant]:
         """Raises DeletionUnsupported for a group or a proxy, Denied."""
         if not isinstance(self.entry.repository, Hosted):
-            raise DeletionUnsupported(self.entry.name, self.entry.kind)
+            hosted = [one.name for one in self.table.hosted_below(self.entry, self.who, self.image)]
+            raise DeletionUnsupported(self.entry.name, self.entry.kind, hosted)
         return self.entry.repository, require(self.who, Right.DELETE, self.entry.name, self.image)
 
     def circumstances(self) -> Mapping[str, object]:

@@ -50,6 +50,10 @@ class Route(Struct, frozen=True):
     item: str = ""
 
 
+_HINT: Final = (
+    "Behind an image's name stands /manifests/TAG, /manifests/DIGEST, /blobs/DIGEST, /blobs/uploads/, /tags/list or "
+    "/referrers/DIGEST; images are listed at /v2/_catalog."
+)
 PING: Final = Route(Kind.PING)
 CATALOG: Final = Route(Kind.CATALOG)
 
@@ -67,7 +71,7 @@ def parse(target: str) -> Route:
         return CATALOG
     head, slash, last = rest.rpartition("/")
     if not slash:
-        raise RouteUnknown
+        raise RouteUnknown(_HINT)
     if head.endswith("/manifests"):
         return Route(Kind.MANIFEST, head[:-10], last)
     if head.endswith("/blobs/uploads"):
@@ -78,7 +82,7 @@ def parse(target: str) -> Route:
         return Route(Kind.TAGS, head[:-5])
     if head.endswith("/referrers"):
         return Route(Kind.REFERRERS, head[:-10], last)
-    raise RouteUnknown
+    raise RouteUnknown(_HINT)
 
 
 def _decoded(rest: str) -> str:
