@@ -110,8 +110,8 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed, WorkersFailed) as refused:
         return 1, [str(refused)]
     except OSError as error:
-        refused = f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."
-        return 1, [f"{refused} {_ANOTHER_FOLDER}"]
+        why = f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."
+        return 1, [f"{why} {_ANOTHER_FOLDER}"]
 
 
 def _lock(data: Path) -> int:

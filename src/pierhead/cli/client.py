@@ -132,10 +132,12 @@ class Client:
 
     def health(self) -> str:
         """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
-        status, _, body = self._send("GET", "/health")
+        status, content_type, body = self._send("GET", "/health")
         text = body.decode("utf-8", "replace").strip()
         if status != 200:
             raise Fault(f"{self.server} is not ready: {text}")
+        if text != "ok":
+            raise self._stranger(status, content_type)
         return text
 
     def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], sent: Json | None = None) -> Json:
@@ -152,11 +154,16 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict) or "json" not in content_type:
-            return {}, Fault(
-                f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
-                "Name its main port with --server or PIERHEAD_SERVER."
-            )
+            return {}, self._stranger(status, content_type)
         return document, self._refused(document) if status >= 400 else None
+
+    def _stranger(self, status: int, content_type: str) -> Fault:
+        if status in (502, 503, 504):  # of a proxy: Pierhead's own are documents
+            return Unreachable(f"What stands before {self.server} cannot reach it (status {status}). Try again later.")
+        return Fault(
+            f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
+            "Name its main port with --server or PIERHEAD_SERVER."
+        )
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401:
