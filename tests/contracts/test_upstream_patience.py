@@ -135,17 +135,22 @@ async def test_the_circuit_opens_after_failures_in_a_row_and_then_answers_at_onc
         held(await upstream.head(NGINX, TAG))
 
 
-async def test_without_a_probe_the_first_call_when_it_is_due_is_the_only_trial(double: DishonestUpstream) -> None:
+async def test_a_call_is_the_trial_and_the_only_one_if_a_probe_was_awaited_in_vain(double: DishonestUpstream) -> None:
     clock = ShiftedClock()
     double.play(bad.status(500))
-    async with client(double.url, clock, probe_seconds=60.0, probe_seconds_max=60.0) as upstream:
+    probes = {"probe_seconds": 60.0, "probe_seconds_max": 60.0, "probe_awaited_seconds": 100.0}
+    async with client(double.url, clock, **probes) as upstream:
         for _ in range(3):
             with pytest.raises(Unavailable):
                 await upstream.head(NGINX, TAG)
         gate = asyncio.Event()
         double.play(bad.wait_for(gate), method="GET")
-        clock.shift = 61
         asked = double.count()
+        clock.shift = 61
+        with pytest.raises(Unavailable, match="does not answer since"):
+            await upstream.manifest(NGINX, TAG)
+        assert double.count() == asked
+        clock.shift = 161
         trial = asyncio.create_task(upstream.manifest(NGINX, TAG))
         await until(lambda: double.count() > asked)
         assert upstream.state().circuit is Circuit.HALF_OPEN

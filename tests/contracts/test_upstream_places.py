@@ -61,6 +61,9 @@ async def test_another_port_of_the_same_machine_is_not_connected_to_unless_it_is
         with pytest.raises(Unavailable, match="an address that is not public") as caught:
             await upstream.blob(NGINX, Digest(digest_of(LAYER)))
         assert caught.value.kind == "bad_answer"
+        assert f"({cdn.address}), which is not followed. If it is right, list it under `allow_private`." in str(
+            caught.value.message
+        )
     async with client(double.url, allow_private=("10.0.0.0/8", "127.0.0.9/32")) as upstream:
         with pytest.raises(Unavailable, match="an address that is not public"):
             await upstream.blob(NGINX, Digest(digest_of(LAYER)))
@@ -131,7 +134,7 @@ async def test_redirects_without_end_are_given_up_after_five(double: DishonestUp
 
 async def test_an_upstream_that_was_not_configured_by_file_must_be_public_itself(double: DishonestUpstream) -> None:
     async with client(double.url, any_address=False) as upstream:
-        with pytest.raises(Unavailable, match="not public"):
+        with pytest.raises(Unavailable, match="its address leads to an address that is not public"):
             await upstream.manifest(NGINX, TAG)
         assert not await upstream.probe()
     assert double.seen == []

@@ -251,6 +251,13 @@ def test_without_an_account_images_are_pulled_by_token_and_the_ping_stays_401(se
         refused = nobody.insist("POST", "/v2/team/app/blobs/uploads/", b"").expect(403)
         assert refused.message.startswith("anonymous may not push to docker-hosted-dev/team/app.")
         assert "Log in" in refused.message
+    with Bearer(server, GROUP, "") as nobody:
+        nobody.take("repository:team/app:pull,push")
+        refused = nobody.request("POST", "/v2/team/app/blobs/uploads/", b"").expect(405)
+        assert refused.message == (
+            f"This port ({server.port(GROUP)}) is for pulling. "
+            "Pushes need an account: log in, and you are told where this image goes."
+        )
 
 
 def test_nobody_gets_in_any_more_when_the_house_closes(server: Pierhead) -> None:

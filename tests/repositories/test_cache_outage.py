@@ -137,3 +137,22 @@ async def test_authorities_that_were_renewed_hold_when_the_file_is_read_again(ho
         old.ca.write_bytes(new.ca.read_bytes())
         await pulled(proxies.proxy(settings, None, row, house.parts), NGINX)
     await proxies.close()
+
+
+async def test_nobody_who_pulls_is_the_trial_of_a_server_that_probes_in_the_background(
+    house: House, upstream: DishonestUpstream
+) -> None:
+    await upstream.stop()
+    name, proxies = RepositoryName("p"), Proxies(house.fills)
+    row = await house.store.write(lambda tx: tx.repositories.ensure(name, "proxy", WritePolicy.DENY))
+    proxy = proxies.proxy(ProxySettings(name=name, upstream=upstream.url), None, row, house.parts)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await pulled(proxy, NGINX)
+    house.clock.shift += 4
+    asked = proxy.upstream.state()
+    assert (asked.next_probe_at or 0) < house.clock.now()
+    with pytest.raises(Unavailable, match="does not answer since"):
+        await pulled(proxy, NGINX)
+    assert proxy.upstream.state().requests == asked.requests
+    await proxies.close()

@@ -16,6 +16,8 @@ from pierhead.repositories.fill import Fills
 from pierhead.repositories.parts import Parts
 from pierhead.repositories.proxy import CacheSettings, Proxy
 
+# The background looks every second or so which upstream is to be probed (jobs/refresh_cache).
+_PROBE_AWAITED_SECONDS = 20.0
 _ANSWER_SECONDS_MAX = limits.UPSTREAM_ANSWER_SECONDS_MAX - 0.5
 
 
@@ -88,4 +90,5 @@ def _upstream(settings: ProxySettings, credential: UpstreamCredential | None) ->
         connect_seconds=settings.connect_timeout_seconds,
         answer_seconds=min(settings.timeout_seconds, _ANSWER_SECONDS_MAX),
         stall_seconds=settings.stall_timeout_seconds,
+        probe_awaited_seconds=_PROBE_AWAITED_SECONDS,
     )

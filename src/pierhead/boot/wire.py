@@ -101,7 +101,9 @@ class House:
         self.token_works = TokenWorks(settings.data, parts.clock, parts.entropy)
         doubt = self.background.doubts.add
         self.v2 = V2(self.table, self.guard, self.ids, self._challenger(settings), self.told, doubt)
-        self.token = TokenEndpoint(self.guard, self.token_works.issuer, self._keeping, self.ids)
+        self.token = TokenEndpoint(
+            self.guard, self.token_works.issuer, self._keeping, lambda: _realm(self.settings), self.ids
+        )
         self.warnings: tuple[str, ...] = ()
 
     def why_not_ready(self) -> str | None:
@@ -148,7 +150,7 @@ class House:
         return rails_of(settings, rows, self.logins.directory, signatures, self.record_keys)
 
     def _challenger(self, settings: Settings) -> Challenger:
-        return Challenger(Realm(settings.external_url, Trust(settings.trusted_proxies)), self.token_works.service)
+        return Challenger(_realm(settings), self.token_works.service)
 
     def _repositories(
         self, settings: Settings, secrets: ResolvedSecrets, rows: Mapping[RepositoryName, RepositoryRow]
@@ -233,6 +235,10 @@ def make_folder(data: Path) -> None:
     except PermissionError as error:
         why = f"it belongs to another account, which alone can close it to others. Name a folder in it: {data}/pierhead"
         raise PermissionError(error.errno, why, str(data)) from error
+
+
+def _realm(settings: Settings) -> Realm:
+    return Realm(settings.external_url, Trust(settings.trusted_proxies))
 
 
 def _take_over(tx: Tx, settings: Settings) -> dict[RepositoryName, RepositoryRow]:

@@ -64,6 +64,8 @@ class UpstreamSettings(Discreet, frozen=True):
     failures_to_open: int = 3
     probe_seconds: float = 2.0
     probe_seconds_max: float = 30.0
+    probe_awaited_seconds: float = 0.0
+    """How long after its time a probe may be late, before a call that comes then is the trial in its place."""
     limited_seconds: int = 60
     """How long a 429 without ``Retry-After`` is taken to mean."""
     fetches_at_once: int = limits.UPSTREAM_FETCHES_AT_ONCE

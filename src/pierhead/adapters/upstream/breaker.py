@@ -15,11 +15,20 @@ _DOUBLINGS_MAX: Final = 16
 class Breaker:
     """Opens after some failures in a row; while it is open, calls fail at once and with the reason.
 
-    It closes by a probe. If nobody probes, the first call after ``next_probe_at`` is let through as the trial.
+    It closes by a probe. If nobody probes, the first call ``awaited`` seconds after ``next_probe_at`` is let through as
+    the trial; a call that was let through sooner would wait for what is silent, though it might have a stale answer.
     """
 
     def __init__(
-        self, name: str, clock: Clock, entropy: Entropy, *, failures_to_open: int, seconds: float, seconds_max: float
+        self,
+        name: str,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        failures_to_open: int,
+        seconds: float,
+        seconds_max: float,
+        awaited: float = 0.0,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -27,6 +36,7 @@ class Breaker:
         self._failures_to_open = failures_to_open
         self._seconds = seconds
         self._seconds_max = seconds_max
+        self._awaited = int(awaited * SECOND)
         self._in_a_row = 0
         self._openings = 0
         self._trial = False
@@ -99,7 +109,7 @@ class Breaker:
         )
 
     def _due(self) -> bool:
-        return self.next_probe_at is None or self._clock.now() >= self.next_probe_at
+        return self.next_probe_at is None or self._clock.now() >= self.next_probe_at + self._awaited
 
     def _schedule(self, now: int) -> None:
         ceiling = min(self._seconds * 2 ** min(self._openings, _DOUBLINGS_MAX), self._seconds_max)

@@ -70,6 +70,7 @@ class RegistryUpstream:
             failures_to_open=settings.failures_to_open,
             seconds=settings.probe_seconds,
             seconds_max=settings.probe_seconds_max,
+            awaited=settings.probe_awaited_seconds,
         )
         self._exchange = Exchange(self._home, settings, clock, entropy, self._quota)
         # Two queues, so that blobs, which take long, never keep a question about a tag waiting.

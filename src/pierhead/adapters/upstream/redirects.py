@@ -14,7 +14,8 @@ from typing import Final
 
 from yarl import URL
 
-from pierhead.adapters.upstream.troubles import ForbiddenAddress, bad, misled
+from pierhead.adapters.upstream.troubles import ForbiddenAddress, bad, forbidden, misled
+from pierhead.domain.refusals import shown
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -139,7 +140,7 @@ class Places:
         except (OSError, UnicodeError):
             return
         if not self.reachable(address):
-            raise misled("what it points to", "an address that is not public")
+            raise forbidden(shown(f"{host}:{url.port}"))
 
     def reachable(self, address: str) -> bool:
         """Whether an IP address may be connected to on the upstream's word."""

@@ -70,6 +70,14 @@ def misled(where: str, why: str) -> Trouble:
     return bad(f"{where} leads to {why}, which is not followed")
 
 
+def forbidden(where: str) -> Trouble:
+    """``where`` is host:port of what it leads to, so that people can allow it; "" for the upstream's own address."""
+    if not where:
+        return misled("its address", FORBIDDEN)
+    why = f"what it points to leads to {FORBIDDEN} ({where}), which is not followed"
+    return bad(f"{why}. If it is right, list it under `allow_private`")
+
+
 def status_trouble(status: int, reason: str | None, retry_after: int | None) -> Trouble:
     """For an answer of the 500s. One with a ``Retry-After`` of more than a second is not asked again here."""
     said = f"{status} {(reason or '')[:40]}".strip()
@@ -109,7 +117,7 @@ def trouble_of(fault: BaseException, stall_seconds: float, where: str = "") -> T
         return slow(stall_seconds)
     if isinstance(fault, aiohttp.ClientConnectorError):
         if FORBIDDEN in str(fault.os_error):
-            return misled("what it points to", FORBIDDEN)
+            return forbidden(where)
         return down(_system_reason(fault.os_error) + at)
     if isinstance(fault, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return down(f"connection closed without an answer{at}")

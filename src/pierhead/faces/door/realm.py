@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from pierhead.domain.refusals import NotAuthenticated, Refusal
 from pierhead.faces.door.ask import Ask
 from pierhead.faces.door.connectors import Connector, Trust
 
@@ -44,6 +45,12 @@ class Realm:
             return f"{scheme or 'http'}://{host}{PATH}"
         scheme = scheme or self._scheme
         return f"{scheme}://{connector.external.removesuffix(f':{_PORTS[scheme]}')}{PATH}"
+
+    def addressed(self, ask: Ask, refusal: Refusal) -> Refusal:
+        """A refusal of somebody who has not logged in, with where; every other as it is."""
+        if isinstance(refusal, NotAuthenticated) and refusal.nothing_came:
+            return NotAuthenticated(here=urlsplit(self.of(ask)).netloc)
+        return refusal
 
     def _scheme_of(self, ask: Ask, forwarded: bool) -> str:
         """Empty where only the configuration knows."""

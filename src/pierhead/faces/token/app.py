@@ -31,6 +31,7 @@ from pierhead.faces.door.ask import Answer, Ask, TooLarge
 from pierhead.faces.door.connectors import Connector
 from pierhead.faces.door.guard import Guard
 from pierhead.faces.door.ids import HEADER, RequestIds
+from pierhead.faces.door.realm import Realm
 from pierhead.faces.door.wire_json import encode
 
 METHODS: Final = ("GET", "POST")
@@ -70,14 +71,21 @@ class Asked(Struct, frozen=True):
 
 
 class TokenEndpoint:
-    """A handler for the door. ``issuer`` tells what tokens are made of now, ``keeping`` where refresh tokens are."""
+    """A handler for the door. ``issuer`` tells what tokens are made of now, ``keeping`` where refresh tokens are,
+    ``realm`` what a port is called."""
 
     def __init__(
-        self, guard: Guard, issuer: Callable[[], Issuer], keeping: Callable[[], Keeping], ids: RequestIds
+        self,
+        guard: Guard,
+        issuer: Callable[[], Issuer],
+        keeping: Callable[[], Keeping],
+        realm: Callable[[], Realm],
+        ids: RequestIds,
     ) -> None:
         self._guard = guard
         self._issuer = issuer
         self._keeping = keeping
+        self._realm = realm
         self._ids = ids
 
     async def __call__(self, ask: Ask) -> Answer:
@@ -87,7 +95,7 @@ class TokenEndpoint:
             answer = await self._answer(ask)
         except Refusal as refusal:
             ask.note["refused"] = type(refusal).__name__
-            answer = refused(refusal, form=ask.method == "POST")
+            answer = refused(self._realm().addressed(ask, refusal), form=ask.method == "POST")
         except GrantUnknown as error:
             ask.note["refused"] = type(error).__name__
             answer = _form_error("unsupported_grant_type", str(error))

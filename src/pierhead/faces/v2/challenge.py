@@ -8,7 +8,6 @@ beside Bearer and it has no password, as without a login or with a refresh token
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from pierhead.domain import limits
 from pierhead.domain.names import ImageName
@@ -30,10 +29,8 @@ class Challenger:
         self._service = service
 
     def addressed(self, ask: Ask, refusal: Refusal) -> Refusal:
-        """A refusal of somebody who has not logged in, with where; every other as it is."""
-        if isinstance(refusal, NotAuthenticated) and refusal.nothing_came:
-            return NotAuthenticated(here=urlsplit(self._realm.of(ask)).netloc)
-        return refusal
+        """See ``Realm.addressed``."""
+        return self._realm.addressed(ask, refusal)
 
     def headers(self, ask: Ask, refusal: Refusal, by_token: bool) -> list[tuple[str, str]]:
         """The challenges that go with a refusal, none for most. ``by_token``: the request came with a bearer token."""
