@@ -19,6 +19,7 @@ from tests.faults.behaviours import (
     chunked,
     cut,
     drip,
+    endless,
     limited,
     other_bytes,
     redirect,
@@ -230,6 +231,15 @@ async def test_a_wrong_length_is_no_blob(house: House, upstream: DishonestUpstre
     with pytest.raises(Unavailable) as raised:
         await read(await asked(proxy))
     assert raised.value.kind == "bad_answer"
+
+
+async def test_a_body_without_end_is_cut_where_the_blob_should_end(house: House, upstream: DishonestUpstream) -> None:
+    proxy = await cold(house, upstream)
+    upstream.play(endless(), path="/blobs/")
+    with pytest.raises(Unavailable, match=f"more of {LAYER_DIGEST} than the {len(LAYER)} bytes that were announced"):
+        async with asyncio.timeout(30):
+            await read(await asked(proxy))
+    assert proxy.status().bytes_fetched <= len(LAYER)
 
 
 async def test_a_blob_without_a_length_is_kept_all_the_same(house: House, upstream: DishonestUpstream) -> None:
