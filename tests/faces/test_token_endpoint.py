@@ -214,14 +214,6 @@ def test_a_form_is_bounded_and_has_to_be_text(server: Pierhead) -> None:
             assert refused.headers["Allow"] == "GET, POST"
 
 
-def test_who_comes_without_a_login_is_told_where_to_log_in(server: Pierhead) -> None:
-    for port in PORTS:
-        with server.wire(port, "") as nobody:
-            for target in ("/v2/", "/token?scope=repository:team/app:pull"):
-                refused = nobody.request("GET", target).expect(401)
-                assert refused.message == f"Log in first: `docker login {server.address(port)}`."
-
-
 def test_no_token_is_got_with_a_token(deploy: Bearer) -> None:
     """Or one that was taken could be renewed for ever."""
     deploy.take("repository:team/app:pull")
@@ -259,6 +251,13 @@ def test_without_an_account_images_are_pulled_by_token_and_the_ping_stays_401(se
         refused = nobody.insist("POST", "/v2/team/app/blobs/uploads/", b"").expect(403)
         assert refused.message.startswith("anonymous may not push to docker-hosted-dev/team/app.")
         assert "Log in" in refused.message
+    with Bearer(server, GROUP, "") as nobody:
+        nobody.take("repository:team/app:pull,push")
+        refused = nobody.request("POST", "/v2/team/app/blobs/uploads/", b"").expect(405)
+        assert refused.message == (
+            f"This port ({server.port(GROUP)}) is for pulling. "
+            "Pushes need an account: log in, and you are told where this image goes."
+        )
 
 
 def test_nobody_gets_in_any_more_when_the_house_closes(server: Pierhead) -> None:

@@ -18,6 +18,14 @@ def staged() -> Iterator[Pierhead]:
         yield started
 
 
+def test_who_comes_without_a_login_is_told_where_to_log_in(staged: Pierhead) -> None:
+    for port in ("main", "docker-hosted-dev", "docker-group"):
+        with staged.wire(port, "") as nobody:
+            for target in ("/v2/", "/token?scope=repository:team/app:pull"):
+                refused = nobody.request("GET", target).expect(401)
+                assert refused.message == f"Log in first: `docker login {staged.address(port)}`."
+
+
 def test_row_124_later_stages_are_filled_by_promotion(staged: Pierhead) -> None:
     pushed = image(seed=1)
     with staged.wire("main", "svc-orchestrator") as publisher:

@@ -307,12 +307,15 @@ class RepositoryReadOnly(Refusal):
 
 class WrongPort(Refusal):
     """A push to a group or a proxy. ``port`` is the wrong one, None if it was named by path; ``right`` is
-    host:port/image, empty if the account may push nowhere; ``why`` says what is wrong with the name as well."""
+    host:port/image, empty if the account may push nowhere, and where there is none (``nobody``); ``why`` says what is
+    wrong with the name as well."""
 
-    def __init__(self, repository: str, port: int | None, right: str, why: str = "") -> None:
+    def __init__(self, repository: str, port: int | None, right: str, why: str = "", *, nobody: bool = False) -> None:
         wrong = f"{repository} takes no pushes." if port is None else f"This port ({port}) is for pulling."
         wrong += _behind(why)
         there = f"Push to {right}." if right else "There is no repository to which you may push this image."
+        if nobody and not right:
+            there = "Pushes need an account: log in, and you are told where this image goes."
         super().__init__(f"{wrong} {there}", repository=repository, push_to=right)
 
 

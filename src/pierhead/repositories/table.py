@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from pierhead.domain.access import Grant, Principal, Right, require
+from pierhead.domain.access import ANONYMOUS, Grant, Principal, Right, require
 from pierhead.domain.lookup import Reserve
 from pierhead.domain.names import ImageName, Reference, RepositoryName
 from pierhead.domain.naming import Judgement, Naming
@@ -124,7 +124,7 @@ class Table:
         if entry.writable is not None:
             return self.entries[entry.writable]
         right, why = self._push_address(entry, who, image)
-        raise WrongPort(entry.name, port, right, why)
+        raise WrongPort(entry.name, port, right, why, nobody=who.name == ANONYMOUS)
 
     def for_push(
         self, entry: Entry, who: Principal, image: ImageName, reference: str, port: int | None
