@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,34 @@ def test_another_kind_of_server_is_told_from_pierhead(server: Pierhead) -> None:
     assert "--server" in line
 
 
+@pytest.mark.parametrize(
+    ("args", "status", "body", "words"),
+    [
+        (("health",), 200, b"<html>", "does not answer like Pierhead"),
+        (("status",), 200, b'{"grafana": true}', "answers without 'ready'. It is another program than Pierhead"),
+        (("repositories",), 200, b"{}", "answers without 'items'. It is another program than Pierhead"),
+        (("repositories",), 502, b"<html>", "cannot reach it (status 502). Try again later."),
+    ],
+)
+def test_another_program_and_a_proxy_are_told(
+    server: Pierhead, args: tuple[str, ...], status: int, body: bytes, words: str
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json" if body.startswith(b"{") else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with HTTPServer(("127.0.0.1", 0), Other) as other:
+        answering = threading.Thread(target=other.handle_request)
+        answering.start()
+        _, line = refused(server, *args, PIERHEAD_SERVER=f"http://127.0.0.1:{other.server_port}")
+        answering.join()
+    assert words in line
+
+
 def test_a_plain_port_taken_for_one_with_tls_is_told(server: Pierhead) -> None:
     _, line = refused(server, "status", PIERHEAD_SERVER=server.url().replace("http:", "https:"))
     assert "begins with http://" in line
@@ -258,6 +287,21 @@ def test_closed_standard_streams_are_not_taken_by_files_that_are_opened_later(tm
     line = '"$0" -c "$1" "$2" <&- >&- 2>&-'
     subprocess.run(["bash", "-c", line, sys.executable, program, str(tmp_path / "seen")], check=True, timeout=60)
     assert (tmp_path / "seen").read_text() == "/dev/null /dev/null /dev/null"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("PIERHEAD_USER=$'\\xff' pierhead status", "has to be UTF-8"),
+        ("PIERHEAD_PASSWORD=$'\\xff' pierhead status", "has to be UTF-8"),
+        ("pierhead tags $'\\xff'", "is not UTF-8"),
+        ("pierhead promotions --image $'\\xff'", "is not UTF-8"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_on_one_line(server: Pierhead, line: str, words: str) -> None:
+    ended, err = in_a_shell(server, line, "")
+    assert (ended, err.count("\n")) == (1, 1), err
+    assert words in err
 
 
 def in_a_shell(server: Pierhead, line: str, unbuffered: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def whole(delivery: Delivery) -> bytes:
 
 
 async def land(incoming: Incoming, algorithm: str = "sha256") -> Landed:
-    return await incoming.land(await incoming.digest(algorithm))
+    landed = await incoming.land(await incoming.digest(algorithm))
+    await incoming.discard()
+    return landed
 
 
 async def push(store: BlobStore, body: bytes, number: int = 1, expected: int | None = None) -> Landed:
@@ -119,6 +122,20 @@ class BlobStoreContract:
         landed = await push(store, body, expected=size if told else None)
         assert (landed.digest, landed.size) == (Digest.of(body), size)
         assert fetch(store, landed) == body
+
+    @pytest.mark.parametrize("size", [SMALL - 1, SMALL + 1])
+    async def test_a_landed_upload_is_held_until_its_writer_lets_go(self, another: Another, size: int) -> None:
+        store, elsewhere = await another(), await another()
+        incoming = await store.begin(upload_id(1), "sha256")
+        await incoming.append([pattern(size)])
+        landed = await incoming.land(await incoming.digest("sha256"))
+        for other, expected in itertools.product((store, elsewhere), (None, 0, SMALL + 1)):
+            with pytest.raises(UploadBusy):
+                await other.begin(upload_id(1), "sha256", expected)
+        await incoming.discard()
+        await incoming.discard()
+        assert await kept(store) == {}
+        assert fetch(store, landed) == pattern(size)
 
     async def test_only_a_blob_above_the_inline_maximum_takes_room_in_the_store(self, store: BlobStore) -> None:
         small = await push(store, pattern(SMALL), 1)

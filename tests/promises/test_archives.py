@@ -368,6 +368,15 @@ def test_an_archive_with_other_bytes_than_its_digests_name_sets_no_tag(
         assert wire.get_manifest(f"{DEV}/{name}", "1.0.0").status == 404
 
 
+def test_one_of_a_kind_is_counted_as_one(server: Pierhead, name: str, tmp_path: Path) -> None:
+    with server.wire() as wire:
+        wire.push(f"{DEV}/{name}", "1.0.0", image(seed=4))
+    out = run(server, "export", f"{DEV}/{name}:1.0.0", "-o", tmp_path / "x.tar")
+    assert "content  1 manifest, 0 of them" in out
+    code, _, err = server.run_command("import", str(tmp_path / "x.tar"), "--to", DEV, "--as", "BAD")
+    assert (code, err) == (1, "`BAD` is no name of an image: it looks like orchestrator/server:1.0.0, or server.\n")
+
+
 def test_an_export_does_not_take_the_place_of_a_device_or_a_pipe(server: Pierhead, name: str, tmp_path: Path) -> None:
     with server.wire() as wire:
         wire.push(f"{DEV}/{name}", "1.0.0", image(seed=3))

@@ -273,6 +273,15 @@ def test_a_second_program_on_the_same_data_folder_is_refused_with_a_sentence(
     assert first.health() == 200
 
 
+def test_a_data_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:
+    server = Pierhead(hosted_only(), tmp_path)
+    (tmp_path / "file").touch()
+    server.data = tmp_path / "file" / "data"
+    ended = start_in_vain(server)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert f"{server.data} cannot be used: Not a directory. Give a folder for data that this account" in ended.stderr
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_port_that_is_taken_ends_the_start_with_1_and_a_sentence(tmp_path: Path, workers: int) -> None:
     server = Pierhead(hosted_only(), tmp_path, arguments=["--workers", str(workers)])

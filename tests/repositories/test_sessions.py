@@ -101,6 +101,21 @@ async def test_the_same_end_sent_twice_at_once_is_answered_twice(pushing: Pushin
     assert pushing.rows() == 1
 
 
+async def test_an_end_that_comes_too_late_for_the_bytes_is_answered_as_the_one_before(pushing: Pushing) -> None:
+    upload = await pushing.begin()
+
+    async def overtaken() -> list[bytes]:
+        await pushing.finish(upload, BODY)
+        return [b"!"]
+
+    late = Chunk(overtaken, 1, None)
+    await finish_upload(pushing.hosted, pushing.grant, upload, Digest.of(BODY), late)
+    assert await pushing.on.read_blob("team/app", Digest.of(BODY)) == BODY
+    upload = await pushing.begin()
+    with pytest.raises(UploadUnknown):
+        await finish_upload(pushing.hosted, pushing.grant, upload, Digest.of(b"another"), late)
+
+
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
 async def test_a_session_with_bytes_has_a_row(pushing: Pushing, body: bytes) -> None:
     upload = await pushing.begin()

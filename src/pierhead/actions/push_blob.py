@@ -98,13 +98,21 @@ async def finish_upload(hosted: Hosted, grant: Grant, upload: str, digest: Diges
         await land(incoming, digest, place, hosted.parts.store, hosted.parts.blobs)
         sessions.take(upload)
     except DigestMismatch:
-        await _cancelled(hosted, upload)
-        raise
-    except UploadUnknown:
-        # The same request, sent twice at once: the other one has ended the session meanwhile.
-        sessions.take(upload)
-        if (await _session(hosted, grant, upload, ended=True)).ended != digest:
+        if await _cancelled(hosted, upload):
             raise
+        await _ended_by_another(hosted, grant, upload, digest)
+    except UploadUnknown:
+        sessions.take(upload)
+        await _ended_by_another(hosted, grant, upload, digest)
+
+
+async def _ended_by_another(hosted: Hosted, grant: Grant, upload: str, digest: Digest) -> None:
+    """The same request, sent twice at once: the other one has ended the session meanwhile, and had its bytes.
+
+    Raises UploadUnknown if it did not end with this digest.
+    """
+    if (await _session(hosted, grant, upload, ended=True)).ended != digest:
+        raise UploadUnknown
 
 
 async def upload_offset(hosted: Hosted, grant: Grant, upload: str) -> int:

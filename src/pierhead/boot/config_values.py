@@ -190,6 +190,8 @@ def upstream_url(value: object) -> str:
     path = parts.path.strip("/")
     if path.partition("/")[0] in ("v1", "v2"):
         raise Wrong(f"must be written without /{path.partition('/')[0]}: {parts.scheme}://{parts.netloc}.")
+    if path.endswith("/v2"):
+        raise Wrong(f"must be written without /v2 at its end: {parts.scheme}://{parts.netloc}/{path[:-3]}.")
     if path:
         try:
             path = f"/{ImageName.parse(path)}"

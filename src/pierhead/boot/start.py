@@ -33,6 +33,7 @@ from pierhead.ports.faults import NoFaults
 
 _SWITCH_SECONDS: Final = 0.0005
 _FAULTY_FILE: Final = 2
+_ANOTHER_FOLDER: Final = "Give a folder for data that this account may write to, with `data` in the file or --data."
 # Longer than workers without a parent drain.
 _ORPHANS_SECONDS: Final = ORPHAN_DRAIN_SECONDS + 10.0
 _LOOK_SECONDS: Final = 0.05
@@ -109,7 +110,8 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
     except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed, WorkersFailed) as refused:
         return 1, [str(refused)]
     except OSError as error:
-        return 1, [f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."]
+        why = f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."
+        return 1, [f"{why} {_ANOTHER_FOLDER}"]
 
 
 def _lock(data: Path) -> int:

@@ -57,8 +57,11 @@ class Client:
         self.password = password
         self._headers = {"Accept": "application/json", "User-Agent": "pierhead"}
         if user:
-            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+            try:
+                login = f"{user}:{password or ''}".encode()
+            except UnicodeEncodeError:
+                raise Fault("What PIERHEAD_USER and PIERHEAD_PASSWORD hold has to be UTF-8, and is not.") from None
+            self._headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
         self._connection: http.client.HTTPConnection = (
             http.client.HTTPSConnection(parts.hostname, port, timeout=_SECONDS, context=ssl.create_default_context())
             if parts.scheme == "https"
@@ -129,10 +132,12 @@ class Client:
 
     def health(self) -> str:
         """What ``/health`` says; needs no credentials. Raises Fault unless it is well."""
-        status, _, body = self._send("GET", "/health")
+        status, content_type, body = self._send("GET", "/health")
         text = body.decode("utf-8", "replace").strip()
         if status != 200:
             raise Fault(f"{self.server} is not ready: {text}")
+        if text != "ok":
+            raise self._stranger(status, content_type)
         return text
 
     def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str], sent: Json | None = None) -> Json:
@@ -149,11 +154,16 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict) or "json" not in content_type:
-            return {}, Fault(
-                f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
-                "Name its main port with --server or PIERHEAD_SERVER."
-            )
+            return {}, self._stranger(status, content_type)
         return document, self._refused(document) if status >= 400 else None
+
+    def _stranger(self, status: int, content_type: str) -> Fault:
+        if status in (502, 503, 504):  # of a proxy: Pierhead's own are documents
+            return Unreachable(f"What stands before {self.server} cannot reach it (status {status}). Try again later.")
+        return Fault(
+            f"{self.server} does not answer like Pierhead (status {status}, {content_type or 'no type'}). "
+            "Name its main port with --server or PIERHEAD_SERVER."
+        )
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401:
@@ -207,8 +217,11 @@ class Client:
 
 
 def _target(path: tuple[str, ...], query: Mapping[str, str]) -> str:
-    target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
-    return target + "?" + urlencode(query) if query else target
+    try:
+        target = API + "".join(f"/{quote(part, safe='/:')}" for part in path)
+        return target + "?" + urlencode(query) if query else target
+    except UnicodeEncodeError:
+        raise Fault("A name on the command line is not UTF-8: look at how it is written, and at LC_ALL.") from None
 
 
 @contextmanager

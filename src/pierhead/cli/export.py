@@ -11,7 +11,7 @@ from pierhead.cli.carry.cargo import Cargo, Remote, parsed_of, present
 from pierhead.cli.carry.place import parsed
 from pierhead.cli.carry.registry import Body, Registry
 from pierhead.cli.client import Fault, Json
-from pierhead.cli.tables import human_size
+from pierhead.cli.tables import counted, human_size
 from pierhead.cli.talk import Named, Talk, named, talking
 from pierhead.domain.manifest import Index
 from pierhead.domain.names import Tag
@@ -81,5 +81,5 @@ def _say(told: Json) -> None:
     print(f"  digest   {told['digest']}")
     if told["platforms"]:
         print(f"  for      {', '.join(told['platforms'])}")
-    print(f"  content  {told['manifests']} manifests, {told['referrers']} of them signatures and the like; "
-          f"{told['blobs']} blobs")  # fmt: skip
+    print(f"  content  {counted(told['manifests'], 'manifest')}, {told['referrers']} of them signatures and the like; "
+          f"{counted(told['blobs'], 'blob')}")  # fmt: skip

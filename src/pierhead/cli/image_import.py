@@ -15,7 +15,7 @@ from pierhead.cli.carry.sending import Sending
 from pierhead.cli.carry.sessions import Sessions
 from pierhead.cli.carry.taken import refuse_taken
 from pierhead.cli.client import Fault, Json
-from pierhead.cli.tables import human_size
+from pierhead.cli.tables import counted, human_size
 from pierhead.cli.talk import Talk, talks
 from pierhead.domain.names import ImageName, Tag
 
@@ -95,12 +95,12 @@ def _say(told: Json) -> None:
     print(f"{told['repository']}/{told['image']}{tags}{more}")
     for digest in told["digests"]:
         print(f"  digest   {digest}")
-    words = [f"{human_size(told['bytes_sent'])} sent in {told['blobs_sent']} blobs"]
+    words = [f"{human_size(told['bytes_sent'])} sent in {counted(told['blobs_sent'], 'blob')}"]
     if told["bytes_resumed"]:
         words.append(f"{human_size(told['bytes_resumed'])} were there from the last time")
     if told["blobs_there"] or told["blobs_mounted"]:
         words.append(f"{told['blobs_there'] + told['blobs_mounted']} blobs were on the server")
-    print(f"  content  {told['manifests']} manifests, {told['referrers']} of them signatures and the like")
+    print(f"  content  {counted(told['manifests'], 'manifest')}, {told['referrers']} of them signatures and the like")
     print(f"  moved    {', '.join(words)}")
     if not told["tags"]:
         print("  no tag: the archive names none; say one with --as NAME:TAG, or pull it by its digest")
@@ -134,11 +134,9 @@ def _groups(roots: list[Root], name: str | None, where: str) -> list[Group]:
 
 def _called(name: str) -> tuple[ImageName, Tag | None]:
     image, tag = split(name if ":" in name or "/" in name else f"{name}:")
-    plain = name.partition(":")[0]
     if image is None or (":" in name and tag is None) or not name.startswith(image):
-        raise Fault(
-            f"`{name}` is no name of an image: it looks like orchestrator/server:1.0.0, or {plain or 'server'}."
-        )
+        example = name.partition(":")[0] if image is not None else "server"
+        raise Fault(f"`{name}` is no name of an image: it looks like orchestrator/server:1.0.0, or {example}.")
     return image, tag
 
 

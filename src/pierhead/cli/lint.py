@@ -17,7 +17,7 @@ import click
 
 from pierhead.cli.linting.findings import ERROR, Finding, code_quality, document, once_each
 from pierhead.cli.linting.reference import House
-from pierhead.cli.tables import Column, Look, clean, look, plain, show
+from pierhead.cli.tables import Column, Look, clean, counted, look, plain, show
 
 _FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 _FILES_MAX: Final = 10_000
@@ -167,4 +167,5 @@ def _tell(found: Sequence[Finding], form: str, color: bool, files: int) -> None:
         print(json.dumps(code_quality(found), indent=1))
     else:
         how: Look = look(color, None)
-        show(_COLUMNS, document(found)["items"], how, f"Nothing was found{f' in {files} files' if files else ''}.")
+        where = f" in {counted(files, 'file')}" if files else ""
+        show(_COLUMNS, document(found)["items"], how, f"Nothing was found{where}.")

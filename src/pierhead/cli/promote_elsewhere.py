@@ -15,7 +15,7 @@ from pierhead.cli.carry.sessions import Sessions
 from pierhead.cli.carry.taken import refuse_taken
 from pierhead.cli.client import Client, Fault, Json
 from pierhead.cli.credentials import kept_for
-from pierhead.cli.tables import human_size
+from pierhead.cli.tables import counted, human_size
 from pierhead.cli.talk import Talk, named
 from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, RepositoryName, Tag
@@ -122,12 +122,12 @@ def _say(told: Json, dry_run: bool) -> None:
     tags = ", ".join(told["tags"]) or "no tag"
     print(f"{told['image']} {tags}: {told['from']['repository']} -> {there['server']}/{there['repository']}")
     print(f"  digest   {told['digest']}")
-    print(f"  with it  {told['manifests']} manifests, {told['referrers']} of them signatures and the like")
+    print(f"  with it  {counted(told['manifests'], 'manifest')}, {told['referrers']} of them signatures and the like")
     if dry_run:
-        print(f"  to send  {human_size(told['bytes_to_send'])} in {told['blobs_to_send']} blobs")
+        print(f"  to send  {human_size(told['bytes_to_send'])} in {counted(told['blobs_to_send'], 'blob')}")
         print("Nothing was sent. The other server judges names, tags and rights when it is.", file=sys.stderr)
         return
-    words = [f"{human_size(told['bytes_sent'])} sent in {told['blobs_sent']} blobs"]
+    words = [f"{human_size(told['bytes_sent'])} sent in {counted(told['blobs_sent'], 'blob')}"]
     if told["bytes_resumed"]:
         words.append(f"{human_size(told['bytes_resumed'])} were there from the last time")
     if told["blobs_there"] + told["blobs_mounted"]:

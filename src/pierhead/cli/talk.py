@@ -79,6 +79,10 @@ def talking(command: Callable[Concatenate[Talk, P], None]) -> Callable[P, None]:
                 print(json.dumps(fault.problem, ensure_ascii=False))
             print(fault.line, file=sys.stderr)
             sys.exit(1)
+        except KeyError as lacking:
+            other = "It is another program than Pierhead, or another version than this"
+            print(f"{server} answers without {lacking}. {other}: name it with --server.", file=sys.stderr)
+            sys.exit(1)
 
     return run
 

@@ -73,7 +73,8 @@ class Source(Protocol):
 
 
 class Incoming(Protocol):
-    """One upload that is being written, held by one writer at a time. Ends with keep, land or discard."""
+    """One upload that is being written, held by one writer at a time. Ends with keep, with discard, or with land and
+    then discard: until its row is committed, nobody else may begin it anew."""
 
     @property
     def size(self) -> int:
@@ -95,13 +96,13 @@ class Incoming(Protocol):
         """
 
     async def land(self, digest: Digest) -> Landed:
-        """Makes the bytes durable under ``digest``, which the caller has compared.
+        """Makes the bytes durable under ``digest``, which the caller has compared. The upload stays held.
 
         Raises StoreFailed, and ValueError for a digest of other bytes, which is a mistake of the caller's.
         """
 
     async def discard(self) -> None:
-        """Throws the bytes away."""
+        """Throws the bytes away, or lets go of what has landed. May be called again, and after everything else."""
 
 
 class BlobStore(Protocol):

@@ -34,13 +34,12 @@ async def land(incoming: Incoming, digest: Digest, place: Place, store: Store, b
         if known is not None and not broken and known.state is BlobState.LIVE and known.size == incoming.size:
             size = incoming.size
             if await store.write(lambda tx: adopt_blob(tx, place, digest, size), brief=True):
-                await incoming.discard()
                 return
         landed = await incoming.land(digest)
-    except BaseException:
+        # The same request, sent twice at once, finds the upload held until its row says that it has ended.
+        await _commit(landed, place, store, blobs, replace=broken)
+    finally:
         await incoming.discard()
-        raise
-    await _commit(landed, place, store, blobs, replace=broken)
 
 
 async def land_fill(lead: FillLead, digest: Digest, place: Place, store: Store, blobs: BlobStore) -> None:

@@ -43,7 +43,7 @@ class Uploads:
         path = self.ground.layout.upload(upload)
         self._kept.pop(upload, None)
         if expected is not None and expected <= self.ground.inline_max:
-            if self.held(upload) is not None:
+            if _stands(path):  # one that has landed, and whose writer has not let go, is busy
                 await self.drop(upload)
             return FileIncoming(self, upload, algorithm, None)
         part = await self.ground.hands.quick(self._create, path, algorithm, expected or 0)
@@ -248,13 +248,13 @@ class FileIncoming:
         self._over = True
         if self._part is None:
             return Landed(digest, self._size, self._ground.generation(), b"".join(self._pieces))
-        return await self._ground.hands.quick(_land, self._part, digest)
+        return await self._ground.hands.quick(self._part.land, digest)
 
     async def discard(self) -> None:
-        """See ``Incoming.discard``. May be called again, and after everything else."""
+        """See ``Incoming.discard``."""
         over, self._over = self._over, True
-        if not over and self._part is not None:
-            await self._ground.hands.quick(self._part.give_up)
+        if self._part is not None and not self._part.closed:
+            await self._ground.hands.quick(self._part.remove if over else self._part.give_up)
 
     async def _spill(self) -> Part:
         try:
@@ -282,7 +282,6 @@ class FileIncoming:
             raise StoreFailed("the upload was ended before")
 
 
-def _land(part: Part, digest: Digest) -> Landed:
-    landed = part.land(digest)
-    part.remove()
-    return landed
+def _stands(path: str) -> bool:
+    """One stat, as :meth:`Uploads.held`."""
+    return os.path.lexists(path)
