@@ -163,6 +163,8 @@ def origin(value: object, example: str) -> SplitResult:
     try:
         parts = urlsplit(written)
         reachable = is_host(parts.hostname or "") and parts.port != 0
+        if reachable:
+            (parts.hostname or "").encode().decode("idna")  # raises for xn-- and letters that stand for nothing
     except ValueError:
         raise Wrong(f"is no URL. Write it as {example}.") from None
     if parts.scheme not in ("http", "https"):
