@@ -58,6 +58,9 @@ async def test_an_old_tag_that_has_not_changed_costs_a_head_and_no_pull(
     assert (await pulled(proxy, NGINX)).stale == ""
     await pulled(proxy, NGINX)
     assert (upstream.count("GET", "/manifests/"), upstream.count("HEAD", "/manifests/")) == (1, 1)
+    house.clock.shift -= 7200  # put back: what was checked in the future may be of any age
+    await pulled(proxy, NGINX)
+    assert (upstream.count("GET", "/manifests/"), upstream.count("HEAD", "/manifests/")) == (1, 2)
 
 
 async def test_an_old_tag_that_moved_is_fetched_anew_and_the_event_says_so(

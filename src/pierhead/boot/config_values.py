@@ -166,6 +166,8 @@ def origin(value: object, example: str) -> SplitResult:
     try:
         parts = urlsplit(written)
         reachable = is_host(parts.hostname or "") and parts.port != 0
+        if reachable:
+            (parts.hostname or "").encode().decode("idna")  # raises for xn-- and letters that stand for nothing
     except ValueError:
         raise Wrong(f"is no URL. Write it as {example}.") from None
     if parts.scheme not in ("http", "https"):
@@ -193,6 +195,8 @@ def upstream_url(value: object) -> str:
     path = parts.path.strip("/")
     if path.partition("/")[0] in ("v1", "v2"):
         raise Wrong(f"must be written without /{path.partition('/')[0]}: {parts.scheme}://{parts.netloc}.")
+    if path.endswith("/v2"):
+        raise Wrong(f"must be written without /v2 at its end: {parts.scheme}://{parts.netloc}/{path[:-3]}.")
     if path:
         try:
             path = f"/{ImageName.parse(path)}"

@@ -249,6 +249,9 @@ class Fill:
             self._begin(size)
         async for piece in stream:
             self._fits(lead.size + len(piece))
+            if size is not None and lead.size + len(piece) > size:
+                # Not read to its end, which may be far beyond what the disk has room for.
+                raise self._bad(f"it sends more of {wanted.digest} than the {size} bytes that were announced")
             await lead.append([piece])
             self._tally.bytes_fetched += len(piece)
         if size is not None and lead.size != size:

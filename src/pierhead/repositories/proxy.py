@@ -152,7 +152,8 @@ class Proxy:
             if (
                 entry is not None
                 and entry.digest == kept.digest
-                and self._parts.clock.now() - entry.checked < self.settings.fresh_for * _SECOND
+                # Checked in the future: the machine's clock was put back, and nobody knows how old it is.
+                and 0 <= self._parts.clock.now() - entry.checked < self.settings.fresh_for * _SECOND
             ):
                 self._hits += 1
                 return Found(self.name, kept)

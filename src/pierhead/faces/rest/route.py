@@ -18,7 +18,7 @@ ROOT: Final = "/api/v1"
 class Need(enum.Enum):
     """What an account needs for a route; the sentence is for the reference."""
 
-    ACCOUNT = "any account; operators see more"
+    ACCOUNT = "any account"
     PULL = "leave to pull from the repository"
     PUSH = "leave to push to the repository"
     DELETE = "leave to delete from the repository (`admin`)"

@@ -72,7 +72,13 @@ _PROMOTION: Final = (
 )
 
 ROUTES: Final = (
-    Route("GET", "/status", Need.ACCOUNT, house.status, "Version, readiness, ports; storage, upstreams and warnings."),
+    Route(
+        "GET",
+        "/status",
+        Need.ACCOUNT,
+        house.status,
+        "Version, readiness, ports; for `operator` and `admin` storage, upstreams and warnings too.",
+    ),
     Route("GET", "/repositories", Need.ACCOUNT, house.repositories, "The repositories that the account may read."),
     Route("GET", "/repositories/{repository}", Need.PULL, house.repository, "One repository."),
     Route("GET", _IMAGES, Need.PULL, images.images, "Images that are kept, by name.", PAGE, pages=True),
