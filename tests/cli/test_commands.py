@@ -334,6 +334,8 @@ def test_labels_cannot_send_control_characters_to_a_terminal(server: Pierhead) -
 def test_a_new_password_is_taken_by_the_running_server_at_once(server: Pierhead) -> None:
     old = server.admin_password
     assert "cat " in run(server, "admin", "reset-password", "--data", str(server.data))
+    written = document(server, "admin", "reset-password", "--data", str(server.data))
+    assert written == {"account": "admin", "file": str(server.data / "admin.password")}
     assert server.admin_password != old
     with Wire(server.port(), "admin", server.admin_password) as wire:
         assert wire.request("GET", "/v2/").status == 200

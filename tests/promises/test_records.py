@@ -226,8 +226,8 @@ def test_a_key_is_exchanged_while_the_server_runs_and_old_records_stay_good(serv
     one, two = signed(server, name, 51), f"{name}-b"
     promoted(server, f"{name}:1.0.0", "uat")
     before = public_keys(server)
-    code, _, err = server.run_command("admin", "rotate-record-key", "--data", str(server.data))
-    assert code == 0, err
+    code, out, err = server.run_command("admin", "rotate-record-key", "--data", str(server.data), "-o", "json")
+    assert (code, list(json.loads(out))) == (0, ["key"]), err
     new, *old = public_keys(server)
     assert old == before
     other = signed(server, two, 61)

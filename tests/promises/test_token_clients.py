@@ -84,7 +84,11 @@ def test_docker_keeps_a_refresh_token_and_pushes_and_pulls_with_it(
     wait_for_tokens(server, "POST", 2)
     code, out, _ = server.run_command("admin", "refresh-tokens", "svc-orchestrator", "--data", str(server.data))
     assert (code, "docker" in out) == (0, True)
-    server.run_command("admin", "refresh-tokens", "svc-orchestrator", "--revoke-all", "--data", str(server.data))
+    of_it = ("admin", "refresh-tokens", "svc-orchestrator", "--data", str(server.data))
+    (kept,) = json.loads(server.run_command(*of_it, "-o", "json")[1])["items"]
+    assert (kept["client"] in out, kept["made"][:10] in out, kept["until"].endswith("Z")) == (True, True, True)
+    assert json.loads(server.run_command(*of_it, "--revoke-all", "-o", "json")[1])["revoked"] == 1
+    assert server.run_command(*of_it) == (0, "", "No client keeps a refresh token of svc-orchestrator.\n")
     refused = docker_engine.docker("pull", name, config_dir=tmp_path, check=False)
     assert refused.returncode != 0
     assert entry["identitytoken"] not in server.log

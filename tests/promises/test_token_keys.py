@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import time
@@ -66,8 +67,8 @@ def test_after_a_theft_no_token_holds_any_more_in_any_worker_and_new_ones_do(ser
     before = clients[0].take(SCOPE)
     clients[1].token = before
     old = keys_of(server)
-    code, out, _ = server.run_command("admin", "rotate-keys", "--drop-old", "--data", str(server.data))
-    assert code == 0
+    code, out, _ = server.run_command("admin", "rotate-keys", "--drop-old", "--data", str(server.data), "-o", "json")
+    assert (code, json.loads(out)["dropped_old"]) == (0, True)
     assert not keys_of(server) & old
     assert next(iter(keys_of(server))) in out
     for client in clients:

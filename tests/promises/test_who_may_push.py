@@ -178,6 +178,16 @@ def test_a_client_may_leave_out_what_the_group_shows_of_the_image(writable: Pier
                 assert member.get_blob("orchestrator/app", blob.digest).expect(200).body == blob.data
 
 
+def test_a_blob_is_mounted_from_what_a_group_holds_by_path(writable: Pierhead) -> None:
+    """As skopeo asks for it when it copies on the main port, from the group to a repository."""
+    one = image(seed=40)
+    mount = f"/v2/docker-hosted-dev/mounted/app/blobs/uploads/?mount={one.layers[0].digest}&from=docker-group/mount/app"
+    with writable.wire() as admin:
+        admin.push("docker-hosted-prod/mount/app", "1", one)
+        admin.request("POST", mount, b"").expect(201)
+        admin.request("POST", mount.replace("mount/app", "other/app"), b"").expect(202)
+
+
 def test_no_upstream_is_asked_whether_a_push_may_leave_out_a_blob(writable: Pierhead) -> None:
     digest = "sha256:" + "a" * 64
     with writable.wire("docker-group", "svc-orchestrator") as group:

@@ -89,8 +89,9 @@ def _chunk(asked: Asked) -> Chunk:
 def _sources(asked: Asked, target: Hosted, source: str | None) -> list[tuple[RepositoryId, ImageName]]:
     """Images that the account may read and a mount may come from.
 
-    ``from`` names an image of this port; by path, of the repository that it begins with. Without ``from``, only the
-    same image of the other repositories is looked at: a search of everything would tell what others hold.
+    ``from`` names an image of this port; by path, of the repository that it begins with, which may be a group. Without
+    ``from``, only the same image of the other repositories is looked at: a search of everything would tell what others
+    hold.
     """
     if source is None:
         return [(hosted.row_id, asked.image) for hosted in asked.table.readable_hosted(asked.who, asked.image)]
@@ -105,9 +106,9 @@ def _sources(asked: Asked, target: Hosted, source: str | None) -> list[tuple[Rep
         found += [(hosted.row_id, name) for hosted in here if hosted in readable]
     first, rest = name.head()
     entry = asked.table.entries.get(RepositoryName(first))
-    hosted = None if entry is None or not rest else entry.repository
-    if isinstance(hosted, Hosted) and hosted in asked.table.readable_hosted(asked.who, ImageName(rest)):
-        found.append((hosted.row_id, ImageName(rest)))
+    if entry is not None and rest:
+        image = ImageName(rest)
+        found += [(hosted.row_id, image) for hosted in asked.table.hosted_below(entry, asked.who, image)]
     return found
 
 
