@@ -71,6 +71,7 @@ def test_a_chunk_without_a_range_goes_behind_what_is_there() -> None:
     ("text", "what"), [("20-29", "gap"), ("0-9", "twice"), ("5-14", "overlap"), ("0-19", "from the beginning again")]
 )
 def test_a_chunk_elsewhere_is_refused_with_the_offset(text: str, what: str) -> None:
+    assert str(UploadRangeWrong(1, "u")).startswith("The upload holds 1 byte, so the next chunk begins at 1.")
     with pytest.raises(UploadRangeWrong, match="The upload holds 10 bytes") as caught:
         check_chunk(text, None, 10, "the-upload")
     assert (caught.value.offset, caught.value.upload) == (10, "the-upload"), what

@@ -198,9 +198,8 @@ class UploadRangeWrong(Refusal):
     """``offset`` is how many bytes the session holds; ``location`` is set by the face that names addresses."""
 
     def __init__(self, offset: int, upload: str, why: str = "") -> None:
-        super().__init__(
-            f"The upload holds {offset} bytes, so the next chunk begins at {offset}.{_behind(why)}", offset=offset
-        )
+        held = "1 byte" if offset == 1 else f"{offset} bytes"
+        super().__init__(f"The upload holds {held}, so the next chunk begins at {offset}.{_behind(why)}", offset=offset)
         self.offset = offset
         self.upload = upload
 
