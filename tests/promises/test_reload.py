@@ -182,13 +182,16 @@ class SaysNoFolder(Pierhead):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_data_folder_of_a_running_program_does_not_change_under_it(tmp_path: Path, workers: int) -> None:
+def test_what_waits_for_the_next_start_is_named_and_changes_nothing_now(tmp_path: Path, workers: int) -> None:
     data, elsewhere = str(tmp_path / "data"), str(tmp_path / "elsewhere")
-    with SaysNoFolder(hosted_only(data=data), tmp_path, arguments=["--workers", str(workers)]) as server:
+    with SaysNoFolder(hosted_only(data=data, workers=workers), tmp_path) as server:
         with server.wire(DEV) as wire:
             wire.push("reload/stays", "1", image(seed=1))
-        said = Rereading(server).reread(hosted_only(data=elsewhere))
+        said = Rereading(server).reread(hosted_only(data=elsewhere, workers=2))
         assert "`data` is another folder now: it is used from the next start on" in said
+        assert ("`workers` is 2 now: they are used from the next start on; until then one serves." in said) == (
+            workers == 1
+        )
         with server.wire(DEV) as wire:
             assert wire.get_manifest("reload/stays", "1").status == 200
         assert not Path(elsewhere).exists()

@@ -156,3 +156,13 @@ async def test_nobody_who_pulls_is_the_trial_of_a_server_that_probes_in_the_back
         await pulled(proxy, NGINX)
     assert proxy.upstream.state().requests == asked.requests
     await proxies.close()
+
+
+async def test_a_blob_that_is_larger_than_the_limit_is_refused_by_the_name_of_the_setting(
+    house: House, upstream: DishonestUpstream
+) -> None:
+    house.fills.blob_bytes_max = 1_000
+    upstream.add_image(NGINX, "latest", [bytes(2_000)])
+    proxy = await house.proxy(upstream.url)
+    with pytest.raises(Unavailable, match=r"has more than the 1000 bytes of `limits\.blob_bytes`"):
+        await proxy.blob(ANNA, NGINX, Digest.of(bytes(2_000)), head=False)

@@ -9,7 +9,7 @@ from pierhead.domain.digest import Digest
 from pierhead.domain.names import ImageName, Tag
 from pierhead.domain.patterns import Patterns
 from pierhead.domain.refusals import ScopeMissing, Unavailable, UpstreamLimited
-from pierhead.repositories.kind import ComingBlob, Found, Missing, StoredBlob, TagList
+from pierhead.repositories.kind import ComingBlob, Found, Head, Missing, StoredBlob, TagList
 from tests.contracts.rows import manifest
 from tests.faults.behaviours import limited, status
 from tests.faults.dishonest_upstream import INDEX, DishonestUpstream
@@ -210,6 +210,16 @@ async def test_after_a_definite_no_the_next_proxy_is_asked(house: House) -> None
         assert len(first.seen) == asked
         assert second.count(path="/blobs/") == 1
         assert image.digest
+
+
+async def test_a_digest_is_asked_of_the_proxy_that_told_it_under_a_tag(house: House) -> None:
+    """Docker asks for a tag with HEAD and for its digest with GET."""
+    async with DishonestUpstream() as first, DishonestUpstream() as second:
+        made = second.add_image(NGINX, "latest", [b"layer"])
+        group = house.group(await house.proxy(first.url, "p"), await house.proxy(second.url, "q"))
+        assert isinstance(await group.manifest(ANNA, SHORT, LATEST, head=True), Head)
+        await first.stop()
+        assert isinstance(await group.manifest(ANNA, SHORT, Digest(made.digest), head=False), Found)
 
 
 async def test_a_pull_by_digest_of_something_uncached_works_through_the_group(

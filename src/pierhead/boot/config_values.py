@@ -127,7 +127,7 @@ def _bytes(written: str) -> int:
 
 
 def listen_address(value: object) -> Address:
-    """``HOST:PORT`` to listen on; port 0 lets the system choose."""
+    """``HOST:PORT`` to listen on. Nobody would be told a port that the system chooses, so 0 is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         raise Wrong(f"must be host:port. Did you mean 127.0.0.1:{value}?")
     if isinstance(value, str) and re.fullmatch(r"\*?:[0-9]{1,5}", value):
@@ -135,9 +135,12 @@ def listen_address(value: object) -> Address:
     if isinstance(value, str) and "://" in value:
         raise Wrong("must be host:port, without a scheme. TLS is switched on by `tls`.")
     try:
-        return Address.parse(text(value))
+        address = Address.parse(text(value))
     except ValueError:
         raise Wrong("must be host:port, such as 127.0.0.1:8081 or [::1]:8081.") from None
+    if address.port == 0:
+        raise Wrong("must name a port, 1 to 65535: clients have to be told one.")
+    return address
 
 
 def external_address(value: object) -> Address:

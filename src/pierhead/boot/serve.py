@@ -118,7 +118,7 @@ class Process:
         """What the file says now holds from now on; a file that cannot be accepted changes nothing."""
         async with self._rereading:
             try:
-                settings = same_folder(await asyncio.to_thread(self._load), house.settings)
+                settings = _alone(same_folder(await asyncio.to_thread(self._load), house.settings))
                 await house.apply(settings, os.environ)
             except ConfigFaults as faults:
                 not_taken_over(faults.lines)
@@ -156,6 +156,15 @@ def same_folder(settings: Settings, running: Settings) -> Settings:
         return settings
     log.warning("`data` is another folder now: it is used from the next start on; until then %s is.", running.data)
     return replace(settings, data=running.data)
+
+
+def _alone(settings: Settings) -> Settings:
+    """``settings`` for a process without a parent, who would have to start others; a warning says so if there should be
+    any."""
+    if settings.workers == 1:
+        return settings
+    log.warning("`workers` is %d now: they are used from the next start on; until then one serves.", settings.workers)
+    return replace(settings, workers=1)
 
 
 def not_taken_over(lines: Iterable[str]) -> None:

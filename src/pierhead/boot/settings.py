@@ -58,7 +58,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 class Address(Struct, frozen=True, order=True):
-    """A host (name, IPv4, or IPv6 without brackets) and a port, 0 to 65535; port 0 lets the system choose one."""
+    """A host (name, IPv4, or IPv6 without brackets) and a port, 0 to 65535."""
 
     host: str
     port: int
@@ -84,7 +84,7 @@ class Address(Struct, frozen=True, order=True):
 
     def collides(self, other: Address) -> bool:
         """Whether the system would refuse to listen on both."""
-        if self.port != other.port or self.port == 0:
+        if self.port != other.port:
             return False
         mine, theirs = (("127.0.0.1" if a.host == "localhost" else a.host) for a in (self, other))
         return mine == theirs or self.is_wildcard or other.is_wildcard
@@ -317,14 +317,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         parts = urlsplit(self.external_url)
         return Address(parts.hostname or "", parts.port or _SCHEME_PORTS[parts.scheme])
 
-    def external_of(self, repository: RepositorySettings, listening: int | None = None) -> Address | None:
-        """How people reach a repository's own port; None if it has none.
-
-        ``listening`` is the port that was opened, where ``listen`` let the system choose (port 0).
-        """
+    def external_of(self, repository: RepositorySettings) -> Address | None:
+        """How people reach a repository's own port; None if it has none."""
         if repository.external is not None or repository.listen is None:
             return repository.external
-        return Address(self.external.host, listening or repository.listen.port)
+        return Address(self.external.host, repository.listen.port)
 
     def listeners(self) -> Iterator[tuple[Address, RepositoryName | None]]:
         """Every port that serves images: the main one first (None), then each repository's own."""

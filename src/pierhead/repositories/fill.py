@@ -264,7 +264,7 @@ class Fill:
     def _fits(self, size: int) -> None:
         most = self.fills.blob_bytes_max
         if size > most:
-            raise self._bad(f"{self.wanted.digest} has more than the {most} bytes that are kept here")
+            raise self._bad(f"{self.wanted.digest} has more than the {most} bytes of `limits.blob_bytes`")
 
     def _wrong_size(self, came: int) -> Unavailable:
         return self._bad(f"{self.wanted.digest} has {came} bytes, but {self._size} were announced")

@@ -136,3 +136,13 @@ class _Stored:
         handle, self._file = self._file, -1
         if handle >= 0:
             os.close(handle)
+
+
+class NothingToSend:
+    """The source of a blob that was only asked about. Implements ``repositories.kind.BlobSource``."""
+
+    async def pieces(self, start: int, count: int) -> AsyncIterator[bytes]:
+        """None."""
+        nothing: tuple[bytes, ...] = ()
+        for piece in nothing:
+            yield piece

@@ -148,4 +148,4 @@ class Caching(Repository, Protocol):
     async def kept_blob(self, image: ImageName, digest: Digest) -> StoredBlob | Missing: ...
 
     async def names(self, image: ImageName, digest: Digest) -> bool:
-        """Whether the image keeps the manifest of this digest, or one that names it as a blob or as a manifest."""
+        """Whether the image keeps the manifest of this digest or one that names it, or the upstream just told of it."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
@@ -30,7 +29,7 @@ from pierhead.domain.refusals import NameInvalid, Refusal, Unavailable, Upstream
 from pierhead.ports.metadata.values import ManifestId, RepositoryId, StoredManifest
 from pierhead.ports.upstream import Absent, Upstream, UpstreamManifest
 from pierhead.repositories.fill import Fills, Tally, Wanted
-from pierhead.repositories.fill_reader import FillReader
+from pierhead.repositories.fill_reader import FillReader, NothingToSend
 from pierhead.repositories.hosted import stored_blob
 from pierhead.repositories.kind import (
     MISSING,
@@ -54,6 +53,8 @@ _log = logging.getLogger(__name__)
 _SECOND: Final = 1_000_000
 _KEPT_SHOWN_MAX: Final = 3
 _KEPT_LOOKED_AT: Final = 20
+_TOLD_SECONDS: Final = 60
+_TOLD_MAX: Final = 1_000
 # Before a digest that is absent as a blob: who has nothing but a digest asks for a manifest first and then for a blob.
 _BLOB: Final = "blob "
 
@@ -90,6 +91,8 @@ class Proxy:
         self._lookups = parts.store.lookups
         absent_for = min(settings.absent_for, limits.ABSENT_SECONDS_MAX)
         self._absent: Recent[tuple[ImageName, str], str] = Recent(parts.clock, absent_for, limits.ABSENT_ENTRIES_MAX)
+        # Clients ask for a digest right after a HEAD has told it to them, and have it from whom they were told.
+        self._told: Recent[tuple[ImageName, Digest], bool] = Recent(parts.clock, _TOLD_SECONDS, _TOLD_MAX)
         self._flights: Flights[tuple[ImageName, str, bool], Found | Head | Missing] = Flights()
         self._lists = ProxyLists(name, row_id, upstream, parts, self.by_tag)
         self._tally = Tally()
@@ -185,6 +188,7 @@ class Proxy:
             if found is not None:
                 return Found(self.name, await self._lookups.stored(found))
             if head:
+                self._told.put((name, said.digest), True)
                 return Head(self.name, said.digest, said.media_type, said.size)
         got = await self.upstream.manifest(name, tag)
         if isinstance(got, Absent):
@@ -241,7 +245,7 @@ class Proxy:
             size = opened.size
             await opened.aclose()
         if head and size is not None:
-            return ComingBlob(self.name, size, _NothingToSend())
+            return ComingBlob(self.name, size, NothingToSend())
         return await self._fetch_blob(name, digest, size)
 
     async def _fetch_blob(self, name: ImageName, digest: Digest, size: int | None) -> StoredBlob | ComingBlob | Missing:
@@ -314,7 +318,7 @@ class Proxy:
         name = self.spelled(image)
         if name is None:
             return False
-        if await self._lookups.naming(self.row_id, name, digest) is not None:
+        if self._told.get((name, digest)) or await self._lookups.naming(self.row_id, name, digest) is not None:
             return True
         return bool(await self._lookups.manifest(self._members, name, digest))
 
@@ -389,12 +393,3 @@ class Proxy:
 
     def _place(self, name: ImageName) -> CachePlace:
         return CachePlace(self.row_id, self.name, name, self.upstream.name)
-
-
-class _NothingToSend:
-    """The source of a blob that was only asked about."""
-
-    async def pieces(self, start: int, count: int) -> AsyncIterator[bytes]:
-        nothing: tuple[bytes, ...] = ()
-        for piece in nothing:
-            yield piece
