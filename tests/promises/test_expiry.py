@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +198,30 @@ def test_a_data_folder_is_only_looked_at(server: Pierhead) -> None:
     code, _, err = server.run_command("expire", "--dry-run", "--data", "/nowhere", "--config", str(server.config_path))
     assert code == 1
     assert "is no data folder" in err
+
+
+def test_a_data_folder_of_another_version_or_damaged_is_told_with_the_way_out(server: Pierhead, tmp_path: Path) -> None:
+    def told(way: str) -> str:
+        given = ("expire", "--dry-run", "--data", str(tmp_path), "--config", str(server.config_path))
+        code, out, err = server.run_command(*given)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.endswith(f"{way}\n")
+        return err
+
+    database = tmp_path / "pierhead.db"
+    with closing(sqlite3.connect(server.data / "pierhead.db")) as connection:
+        connection.execute("VACUUM INTO ?", (str(database),))
+        (this,) = connection.execute("PRAGMA user_version").fetchone()
+    for version, way in ((1, "Start its server once."), (9999, "Use the program that wrote it.")):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        assert f"has schema {version}" in told(way)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA user_version = {this}")
+    with database.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(bytes(range(256)) * 160)
+    assert "damaged" in told("Restore the last backup.")
 
 
 def test_pulls_that_were_counted_outlive_the_program(server: Pierhead) -> None:

@@ -276,6 +276,20 @@ def test_a_second_program_on_the_same_data_folder_is_refused_with_a_sentence(
     assert first.health() == 200
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_database_ends_the_start_with_1_and_a_sentence(start_pierhead: StartPierhead, workers: int) -> None:
+    server = start_pierhead(hosted_only())
+    server.stop()
+    with (server.data / "pierhead.db").open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(bytes(range(256)) * 48)
+    server.arguments = ["--workers", str(workers)]
+    ended = start_in_vain(server)
+    assert ended.returncode == 1
+    assert "restore the last backup." in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_data_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> None:
     server = Pierhead(hosted_only(), tmp_path)
     (tmp_path / "file").touch()

@@ -33,6 +33,8 @@ def dry_run(data: Path, config: Path, limit: int) -> Json:
         return {**asyncio.run(look()), "last_run": None}
     except DatabaseRefused as error:
         raise NoDataFolder(str(error)) from error
+    except apsw.CorruptError as error:
+        raise NoDataFolder(f"{file} is damaged: {error}. Restore the last backup.") from error
     except (apsw.Error, OSError) as error:
         raise NoDataFolder(f"{file} cannot be read: {error}. Run this as the server's own user.") from error
     except TimeoutError as error:

@@ -28,6 +28,7 @@ from pierhead.boot.settings import Settings
 from pierhead.boot.supervise import Supervisor, WorkersFailed, inherited, this_command
 from pierhead.boot.welcome import ready_line, welcome
 from pierhead.boot.wire import House, KindChanged, open_house
+from pierhead.domain.refusals import Unavailable
 from pierhead.ports.blobs import StoreFailed
 from pierhead.ports.faults import NoFaults
 
@@ -109,6 +110,8 @@ def run(command: Command, say: Callable[[str], None]) -> tuple[int, Sequence[str
         return 1, [str(sentence) for sentence in refused.args]
     except (DatabaseRefused, FolderInUse, KindChanged, StoreFailed, WorkersFailed) as refused:
         return 1, [str(refused)]
+    except Unavailable as refused:  # a page of the database is damaged, or the disk takes no more
+        return 1, [f"{refused.message} It did not start: look at the disk, or restore the last backup."]
     except OSError as error:
         why = f"{error.filename or 'The data folder'} cannot be used: {error.strerror or error}."
         return 1, [f"{why} {_ANOTHER_FOLDER}"]

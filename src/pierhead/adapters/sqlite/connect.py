@@ -49,7 +49,7 @@ def connect(path: Path, *, writable: bool, cache_kib: int = 16_384, flags: int =
     try:
         # Before anything is set: a file of another program is left as it is.
         _version(connection)
-        _prepare(connection, cache_kib)
+        _prepare(connection, cache_kib, sets_mode=not flags & apsw.SQLITE_OPEN_READONLY)
     except apsw.NotADBError as error:
         connection.close()
         raise DatabaseRefused("The database file is no database, or is damaged. Restore the last backup.") from error
@@ -61,8 +61,8 @@ def connect(path: Path, *, writable: bool, cache_kib: int = 16_384, flags: int =
     return connection
 
 
-def _prepare(connection: apsw.Connection, cache_kib: int) -> None:
-    for pragma in _PRAGMAS:
+def _prepare(connection: apsw.Connection, cache_kib: int, *, sets_mode: bool) -> None:
+    for pragma in _PRAGMAS if sets_mode else _PRAGMAS[1:]:  # a backup is in no WAL mode, and cannot be put into it
         connection.execute(pragma.format(cache_kib=cache_kib)).fetchall()
 
 

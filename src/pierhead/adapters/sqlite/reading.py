@@ -26,8 +26,10 @@ class SqliteReading:
         version = self._connection.execute("PRAGMA user_version").get
         if version != SCHEMA_VERSION:
             self._connection.close()
+            older = version < SCHEMA_VERSION
+            way_out = "Start its server once." if older else "Use the program that wrote it."
             raise DatabaseRefused(
-                f"The data folder has schema {version}, this program reads {SCHEMA_VERSION}. Start its server once."
+                f"The data folder has schema {version}, this program reads {SCHEMA_VERSION}. {way_out}"
             )
 
     async def report(self, fn: Callable[[Reports], T]) -> T:
