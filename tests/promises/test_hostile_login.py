@@ -15,7 +15,7 @@ from tests.peers.images import image
 from tests.peers.pierhead import Pierhead, variable_of
 from tests.promises.ground import CONFIG, ENVIRONMENT, PASSWORD, Ground, Heard
 
-ODD = {"system:scanner": "deployer", "admin-2": "deployer", "pierhead": "auditor"}
+ODD = {"system:scanner": "deployer", "admin-2": "deployer", "pierhead-2": "auditor"}
 
 
 def login(ground: Ground, name: str, password: str) -> Heard:

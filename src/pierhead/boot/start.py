@@ -39,6 +39,8 @@ _ANOTHER_FOLDER: Final = "Give a folder for data that this account may write to,
 _ORPHANS_SECONDS: Final = ORPHAN_DRAIN_SECONDS + 10.0
 _LOOK_SECONDS: Final = 0.05
 _FILES_BESIDES: Final = 100
+# A long upload holds most: its socket, a duplicate of that, and the file that it is written to.
+_FILES_EACH: Final = 3
 _FILES_FEW: Final = 4_096
 _CONNECTIONS_MIN: Final = 10
 
@@ -143,14 +145,14 @@ def _runs(process: int) -> bool:
 
 
 def connections_that_fit(settings: Settings) -> int:
-    """``limits.connections``, or as many as the limit of open files has room for, two files to each.
+    """``limits.connections``, or as many as the limit of open files has room for, three files to each.
 
     With more, a connection could be taken and its blob not be opened; like this it is told to come again.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return settings.limits.connections
-    return max(_CONNECTIONS_MIN, min(settings.limits.connections, (files - _FILES_BESIDES) // 2))
+    return max(_CONNECTIONS_MIN, min(settings.limits.connections, (files - _FILES_BESIDES) // _FILES_EACH))
 
 
 def _open_many_files() -> None:
