@@ -57,6 +57,12 @@ def test_a_log_for_programs_is_told_in_their_form_that_it_is_ready(start_pierhea
     events = [json.loads(line)["event"] for line in server.log.splitlines()]
     ready = f"is ready at {server.url()}. The first password, of the account admin, was written to data/admin.password."
     assert [event for event in events if ready in event]
+    server.stop()
+    (server.data / "admin.password").unlink()
+    shown = len(server.log)
+    server.start()
+    server.wait_for_log("The account admin has the password that it had. To give it another:")
+    assert "first password" not in server.log[shown:]
 
 
 def test_a_password_file_that_is_not_there_is_not_read_from(start_pierhead: StartPierhead) -> None:

@@ -16,19 +16,14 @@ _IMAGE = "hello/pier:1"
 
 def welcome(settings: Settings) -> str:
     """Several lines, ready to copy from."""
-    file = settings.data / PASSWORD_FILE
-    password = _shown(file)
     lines = ["", f"Pierhead {__version__} is ready at {settings.external_url}", ""]
     lines += [f"  {what:<10} {where}" for what, where in _addresses(settings)]
-    if _ADMIN in settings.accounts:
-        lines += ["", "The account admin has the password that the configuration gives it."]
-        commands = _commands(settings, "")
-    elif file.exists():
+    if _has_first_password(settings):
+        password = _shown(settings.data / PASSWORD_FILE)
         lines += ["", f"The first password, of the account admin:  cat {password}"]
         commands = _commands(settings, f" --password-stdin < {password}")
-    else:  # it was restored from a backup, or the file was put away
-        reset = f"pierhead admin reset-password --data {_shown(settings.data)}"
-        lines += ["", f"The account admin has the password that it had. To give it another:  {reset}"]
+    else:
+        lines += ["", _of_another_password(settings)]
         commands = _commands(settings, "")
     if commands:
         lines += ["Try it:", "", *(f"  {command}" for command in commands)]
@@ -37,10 +32,23 @@ def welcome(settings: Settings) -> str:
 
 def ready_line(settings: Settings) -> str:
     """The same on one line, for a log that programs read."""
-    return (
-        f"Pierhead {__version__} is ready at {settings.external_url}. The first password, of the account admin, was "
-        f"written to {_shown(settings.data / PASSWORD_FILE)}."
-    )
+    told = _of_another_password(settings)
+    if _has_first_password(settings):
+        told = f"The first password, of the account admin, was written to {_shown(settings.data / PASSWORD_FILE)}."
+    return f"Pierhead {__version__} is ready at {settings.external_url}. {told}"
+
+
+def _has_first_password(settings: Settings) -> bool:
+    return _ADMIN not in settings.accounts and (settings.data / PASSWORD_FILE).exists()
+
+
+def _of_another_password(settings: Settings) -> str:
+    """Where the configuration gives admin one, and where the file is not there: a backup was restored, or somebody put
+    it away."""
+    if _ADMIN in settings.accounts:
+        return "The account admin has the password that the configuration gives it."
+    reset = f"pierhead admin reset-password --data {_shown(settings.data)}"
+    return f"The account admin has the password that it had. To give it another:  {reset}"
 
 
 def guide(settings: Settings) -> Guide:
