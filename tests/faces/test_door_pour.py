@@ -49,7 +49,8 @@ class Basin:
 
     async def take(self, ask: Ask) -> None:
         """Pours what comes quickly, and waits for the rest."""
-        while await ask.pour(self) or await self._wait(ask):
+        await ask.pour(self)
+        while await self._wait(ask):
             pass
 
     async def _wait(self, ask: Ask) -> bool:

@@ -21,8 +21,8 @@ from pierhead.repositories.landing import land
 
 Pieces = Callable[[], Awaitable[list[bytes]]]
 """Gives the next pieces of a body, none at its end."""
-Pour = Callable[[Incoming], Awaitable[int]]
-"""Has the rest of a body drawn, and tells how many bytes; ``Pieces`` has what it leaves."""
+Pour = Callable[[Incoming], Awaitable[None]]
+"""Has the rest of a body drawn; ``Pieces`` has what it leaves."""
 
 
 class Chunk(Struct, frozen=True):

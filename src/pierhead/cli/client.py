@@ -167,10 +167,10 @@ class Client:
 
     def _refused(self, problem: Json) -> Fault:
         if problem.get("status") == 401:
-            how = "un `pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD."
+            how = "`pierhead login`, or set PIERHEAD_USER and PIERHEAD_PASSWORD."
             if not self.user:
-                return Fault(f"{self.server} wants a login: r{how}", problem)
-            how = "PIERHEAD_PASSWORD is not set." if self.password is None else f"R{how}"
+                return Fault(f"{self.server} wants a login: run {how}", problem)
+            how = "PIERHEAD_PASSWORD is not set." if self.password is None else f"Run {how}"
             return Fault(f"{self.server} says to {self.user}: {problem.get('message')} {how}", problem)
         sentences = (problem.get("message"), problem.get("do"))
         line = " ".join(str(one) for one in sentences if one)

@@ -302,19 +302,18 @@ class Ask:
         pace.counted += len(piece)
         return piece
 
-    async def pour(self, sink: Sink) -> int:
-        """Lets ``sink`` take the rest of the body in a thread, straight from the socket; returns how many bytes came.
+    async def pour(self, sink: Sink) -> None:
+        """Lets ``sink`` take the rest of the body in a thread, straight from the socket.
 
         Ends before the body where the client left, was silent or too slow, or the framing is broken: :meth:`chunks`
-        tells, and has what is left. Does nothing, and returns 0, for a body of unknown length, an encrypted one, and at
-        the end. Raises what ``sink`` raises.
+        tells, and has what is left. Does nothing for a body of unknown length, an encrypted one, and at the end. Raises
+        what ``sink`` raises.
         """
         body, line = self._body, self._line
         if self.length is None or line.tls or line.gone() or body.exception() is not None:
-            return 0
-        before = self._got
-        if before >= self.length:
-            return 0
+            return
+        if self._got >= self.length:
+            return
         self._welcome()
         early: list[bytes] = []
         while body.total_bytes > self._got:
@@ -328,7 +327,6 @@ class Ask:
                 await self._turn(tap, sink)
         finally:
             line.untap(tap)
-        return self._got - before
 
     async def _turn(self, tap: Tap, sink: Sink) -> None:
         """A thread reads, and the loop waits for a client who has nothing to send just now."""

@@ -1,11 +1,7 @@
 """What the connections of one port have in common, and what they tell the HTTP server."""
 
-import socket
-import struct
 from collections.abc import Callable
-from fcntl import ioctl
 from logging import Logger
-from termios import FIONREAD, TIOCOUTQ
 from traceback import format_tb
 from typing import Final, cast
 
@@ -75,21 +71,3 @@ def address(name: object) -> tuple[str, int]:
     if isinstance(name, tuple) and len(name) >= 2:
         return str(name[0]), int(name[1])
     return "", 0
-
-
-def unsent(sock: socket.socket) -> int:
-    """Bytes that the kernel holds for the other end of a connection; 0 for one that has ended."""
-    return _held(sock, TIOCOUTQ)
-
-
-def unread(sock: socket.socket) -> int:
-    """Bytes that have come from the other end and that nobody has read; 0 for a connection that has ended."""
-    return _held(sock, FIONREAD)
-
-
-def _held(sock: socket.socket, queue: int) -> int:
-    try:
-        (count,) = struct.unpack("i", ioctl(sock.fileno(), queue, b"\0\0\0\0"))
-    except OSError:
-        return 0
-    return int(count)

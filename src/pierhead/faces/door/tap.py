@@ -13,11 +13,10 @@ import contextlib
 import os
 import select
 import socket
-import struct
-from fcntl import ioctl
-from termios import FIONREAD
 from time import monotonic
 from typing import Final
+
+from pierhead.faces.door.queues import unread
 
 ZEROS: Final = bytes(256 << 10)
 # How long a thread waits for a client in one turn altogether, in seconds, before somebody else has its turn.
@@ -122,7 +121,7 @@ class Tap:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SLOW_SECONDS):
                         await awake.wait()
-                if self._arrived():
+                if self._socket is None or unread(self._socket):
                     break
         finally:
             loop.remove_reader(self._handle)
@@ -133,11 +132,6 @@ class Tap:
         """Whoever waits in the loop need not: the connection is gone, or was given up."""
         if self._awake is not None:
             self._awake.set()
-
-    def _arrived(self) -> bool:
-        """Whether anything lies in the kernel, even if too little to wake somebody for."""
-        (count,) = struct.unpack("i", ioctl(self._handle, FIONREAD, b"\0\0\0\0"))
-        return bool(count)
 
     def _wake_at(self, count: int) -> None:
         """The loop waits on the same socket afterwards, so :meth:`close` sets it back to one byte."""

@@ -19,7 +19,8 @@ from multidict import CIMultiDict
 from pierhead.faces.door import heads
 from pierhead.faces.door.anew import head_bounds, request_parser
 from pierhead.faces.door.ask import Answer, Ask, Pace
-from pierhead.faces.door.shared import Shared, address, unread, unsent
+from pierhead.faces.door.queues import unread, unsent
+from pierhead.faces.door.shared import Shared, address
 from pierhead.faces.door.tap import ZEROS, Tap
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
